@@ -1,0 +1,18 @@
+//! Kith's schema, one source for SQLite and PostgreSQL 15+.
+//!
+//! Migrations only go forward in production: a shipped one is never edited, every foreign key has
+//! an index, and the code of the release before must be able to run on the new schema.
+
+pub use sea_orm_migration::prelude::*;
+
+mod m20261122_000001_core;
+mod m20261122_000002_send_messages;
+
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![Box::new(m20261122_000001_core::Migration), Box::new(m20261122_000002_send_messages::Migration)]
+    }
+}

@@ -1,0 +1,3 @@
+//! conversations
+
+pub mod graphql;

@@ -1,0 +1,3 @@
+//! From an event to the sockets of those who hear it.
+
+pub mod outbox;

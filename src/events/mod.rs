@@ -1,0 +1,72 @@
+//! What the server says, and the only road on which it says it.
+//!
+//! | event | who hears it |
+//! | --- | --- |
+//! | [`Event::Message`] | the members of the conversation |
+//! | [`Event::ConversationChanged`] | the members of the conversation |
+//! | [`Event::ReadMoved`] | the members of the conversation |
+//! | [`Event::InviteChanged`] | the inviter and the invitee, each by their own copy |
+//! | [`Event::FriendshipChanged`] | the two people, each by their own copy |
+//! | [`Event::ConversationJoined`] | who joined |
+//! | [`Event::SessionRevoked`] | every process, and the person's devices |
+//!
+//! A verb writes its rows and its events in one [`Transaction`]; they leave for the bus after the commit, never
+//! before. The event log is outbox and replay store at once: the database is the truth, the bus only hurries it.
+
+pub mod bus;
+pub mod log;
+mod transaction;
+
+use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, message, user};
+use serde::{Deserialize, Serialize};
+
+pub use transaction::Transaction;
+
+/// Whose ears an event is for, and the name of a channel of the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Topic {
+    /// The members of a conversation.
+    Conversation(ConversationId),
+    /// One person, on all their devices.
+    User(UserId),
+    /// Every process: sessions that ended.
+    Sessions,
+}
+
+/// Something that happened, with what a subscriber needs to render it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// A message was added, edited or deleted; the message is as the change left it.
+    Message { change: MessageChange, message: message::Model, sender: user::Model },
+    /// The conversation opened, closed or was described anew.
+    ConversationChanged { conversation_id: ConversationId },
+    /// A read position moved forward.
+    ReadMoved { conversation_id: ConversationId, user: user::Model, sequence: i64, read_at: Timestamp },
+    /// An invite to or by the person appeared or changed.
+    InviteChanged { invite_id: InviteId },
+    /// How the person stands to another changed.
+    FriendshipChanged { other_id: UserId },
+    /// The person is in a conversation that they were not in before.
+    ConversationJoined { conversation_id: ConversationId },
+    /// A session ended; its tokens are dead by themselves at `forget_at`.
+    SessionRevoked { session_id: SessionId, forget_at: Timestamp },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MessageChange {
+    Added,
+    Edited,
+    Deleted,
+}
+
+/// An event on its way to those who hear it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    pub topic: Topic,
+    /// The event's number within its conversation; none for what is not history (read positions, personal events).
+    pub position: Option<i64>,
+    /// The event's row in the log.
+    pub log_id: i64,
+    pub occurred_at: Timestamp,
+    pub event: Event,
+}

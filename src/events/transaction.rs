@@ -1,0 +1,106 @@
+//! One transaction of a verb: rows, event-log rows, commit, and only then the bus.
+
+use std::sync::Arc;
+
+use entity::{ConversationId, UserId, event};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
+};
+
+use super::{Delivery, Event, MessageChange, Topic};
+use crate::{app::App, error::Error};
+
+/// A verb's unit of work. Dropped without [`Transaction::commit`], nothing of it happened and nobody hears of it.
+pub struct Transaction<'a> {
+    app: &'a App,
+    tx: DatabaseTransaction,
+    deliveries: Vec<Arc<Delivery>>,
+}
+
+impl<'a> Transaction<'a> {
+    pub async fn begin(app: &'a App) -> Result<Self, Error> {
+        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new() })
+    }
+
+    /// Where the verb's statements run.
+    pub fn db(&self) -> &DatabaseTransaction {
+        &self.tx
+    }
+
+    /// Writes a durable event of a conversation and numbers it. Takes the conversation's row lock until the commit,
+    /// so numbers are without gaps and in the order of commits; take it last.
+    pub async fn record(&mut self, conversation_id: ConversationId, event: Event) -> Result<i64, Error> {
+        use entity::conversation::{Column, Entity};
+        let updated = Entity::update_many()
+            .col_expr(Column::Position, Expr::col(Column::Position).add(1))
+            .filter(Column::Id.eq(conversation_id))
+            .exec_with_returning(&self.tx)
+            .await?;
+        let position = updated.first().ok_or_else(|| Error::internal("the conversation is gone"))?.position;
+        self.write(Topic::Conversation(conversation_id), Some(position), event).await?;
+        Ok(position)
+    }
+
+    /// Writes an event of a conversation that is state and not history: it has no number.
+    pub async fn record_state(&mut self, conversation_id: ConversationId, event: Event) -> Result<(), Error> {
+        self.write(Topic::Conversation(conversation_id), None, event).await
+    }
+
+    /// Writes an event that one person hears.
+    pub async fn record_personal(&mut self, user_id: UserId, event: Event) -> Result<(), Error> {
+        self.write(Topic::User(user_id), None, event).await
+    }
+
+    /// Makes it all true, then hands the events to the bus.
+    pub async fn commit(self) -> Result<(), Error> {
+        self.tx.commit().await?;
+        self.app.bus.publish(self.deliveries);
+        Ok(())
+    }
+
+    async fn write(&mut self, topic: Topic, position: Option<i64>, event: Event) -> Result<(), Error> {
+        let occurred_at = self.app.clock.now();
+        let mut row = event::ActiveModel {
+            kind: Set(kind_of(&event)),
+            position: Set(position),
+            created_at: Set(occurred_at),
+            ..Default::default()
+        };
+        match topic {
+            Topic::Conversation(conversation_id) => row.conversation_id = Set(Some(conversation_id)),
+            Topic::User(user_id) => row.user_id = Set(Some(user_id)),
+            Topic::Sessions => {}
+        }
+        match &event {
+            Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
+            Event::ConversationChanged { .. } => {}
+            Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
+            Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
+            Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
+            // Not `conversation_id`: that says who hears it, and this is for one person.
+            Event::ConversationJoined { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
+            Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+        }
+        let inserted = event::Entity::insert(row).exec(&self.tx).await?;
+        let delivery = Delivery { topic, position, log_id: inserted.last_insert_id, occurred_at, event };
+        if let Event::SessionRevoked { .. } = delivery.event {
+            self.deliveries.push(Arc::new(Delivery { topic: Topic::Sessions, ..delivery.clone() }));
+        }
+        self.deliveries.push(Arc::new(delivery));
+        Ok(())
+    }
+}
+
+fn kind_of(event: &Event) -> event::Kind {
+    match event {
+        Event::Message { change: MessageChange::Added, .. } => event::Kind::MessageAdded,
+        Event::Message { change: MessageChange::Edited, .. } => event::Kind::MessageEdited,
+        Event::Message { change: MessageChange::Deleted, .. } => event::Kind::MessageDeleted,
+        Event::ConversationChanged { .. } => event::Kind::ConversationChanged,
+        Event::ReadMoved { .. } => event::Kind::ReadMoved,
+        Event::InviteChanged { .. } => event::Kind::InviteChanged,
+        Event::FriendshipChanged { .. } => event::Kind::FriendshipChanged,
+        Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
+        Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
+    }
+}

@@ -1,0 +1,3 @@
+//! documents
+pub struct CachedDocument {}
+pub struct DocumentCache {}

@@ -1,0 +1,2 @@
+//! guard
+pub struct Limits {}

@@ -1,0 +1,76 @@
+//! The GraphQL face: one schema, assembled from the slices, and the transports that speak it.
+
+pub mod documents;
+pub mod engine;
+pub mod guard;
+pub mod ids;
+pub mod loaders;
+pub mod pagination;
+pub mod scalars;
+
+use std::sync::Arc;
+
+use async_graphql::{Context, MergedObject, MergedSubscription, Schema};
+
+use self::loaders::Loaders;
+use crate::{
+    app::App,
+    auth::{RequestContext, Viewer},
+    error::Error,
+};
+
+/// The schema of the whole server.
+pub type KithSchema = Schema<Query, Mutation, Subscription>;
+
+/// Everything that can be asked.
+#[derive(MergedObject, Default)]
+pub struct Query(crate::users::graphql::UserQuery);
+
+/// Everything that can be changed.
+#[derive(MergedObject, Default)]
+pub struct Mutation(crate::users::graphql::UserMutation);
+
+/// Everything that can be listened to.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(crate::messages::graphql::MessageSubscription);
+
+pub fn app<'a>(ctx: &Context<'a>) -> &'a Arc<App> {
+    ctx.data_unchecked::<Arc<App>>()
+}
+
+/// Who asks, and the request's id.
+pub fn request<'a>(ctx: &Context<'a>) -> &'a RequestContext {
+    ctx.data_unchecked::<RequestContext>()
+}
+
+/// The proof of being signed in, or UNAUTHENTICATED.
+pub fn viewer(ctx: &Context<'_>) -> Result<Viewer, Error> {
+    request(ctx).caller.viewer()
+}
+
+/// The loaders of this operation; of this event on a subscription.
+pub fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
+    ctx.data_unchecked::<Arc<CurrentLoaders>>().get()
+}
+
+/// The place of an operation's loaders: a subscription puts a fresh set in for each event.
+pub struct CurrentLoaders {
+    app: Arc<App>,
+    current: parking_lot::Mutex<Arc<Loaders>>,
+}
+
+impl CurrentLoaders {
+    pub fn new(app: &Arc<App>) -> Arc<Self> {
+        let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone())));
+        Arc::new(Self { app: Arc::clone(app), current })
+    }
+
+    /// Forgets what was loaded.
+    pub fn renew(&self) {
+        *self.current.lock() = Arc::new(Loaders::new(self.app.db.clone()));
+    }
+
+    fn get(&self) -> Arc<Loaders> {
+        Arc::clone(&self.current.lock())
+    }
+}

@@ -1,0 +1,3 @@
+//! invites
+
+pub mod graphql;

@@ -1,0 +1,22 @@
+//! Kith: messaging between people who know each other, as one GraphQL API.
+//!
+//! ARCHITECTURE.md is the map.
+
+pub mod app;
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod delivery;
+pub mod error;
+pub mod events;
+pub mod graphql;
+pub mod rate_limits;
+pub mod server;
+
+pub mod accounts;
+pub mod conversations;
+pub mod friends;
+pub mod invites;
+pub mod messages;
+pub mod users;

@@ -1,0 +1,6 @@
+//! messages
+
+pub mod graphql;
+
+/// Writes messages in groups.
+pub struct Committer {}
