@@ -7,6 +7,7 @@ use crate::{
     clock::Clock,
     config::Config,
     db::Db,
+    delivery::Hub,
     events::bus::Bus,
     messages::Committer,
     rate_limits::RateLimits,
@@ -28,9 +29,13 @@ pub struct App {
     pub revocations: Arc<Revocations>,
     /// How often who may do what.
     pub rate_limits: RateLimits,
+    /// The database's own id, in every cursor.
+    pub epoch: Arc<str>,
     /// Carries events to listeners here and in other processes. Only [`crate::events::Transaction`] and the committer
     /// publish on it.
     pub bus: Arc<dyn Bus>,
+    /// Who here listens to what.
+    pub hub: Arc<Hub>,
     /// Writes messages in groups.
     pub committer: Committer,
 }

@@ -53,6 +53,11 @@ pub fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
     ctx.data_unchecked::<Arc<CurrentLoaders>>().get()
 }
 
+/// Makes a mutation's payload show what the mutation changed: what was loaded before it is loaded again.
+pub fn forget_loaded(ctx: &Context<'_>) {
+    ctx.data_unchecked::<Arc<CurrentLoaders>>().renew();
+}
+
 /// The place of an operation's loaders: a subscription puts a fresh set in for each event.
 pub struct CurrentLoaders {
     app: Arc<App>,
