@@ -3,6 +3,7 @@
 pub mod documents;
 pub mod engine;
 pub mod guard;
+pub mod http;
 pub mod ids;
 pub mod loaders;
 pub mod pagination;
@@ -10,7 +11,7 @@ pub mod scalars;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, MergedObject, MergedSubscription, Schema};
+use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
 
 use self::loaders::Loaders;
 use crate::{
@@ -33,6 +34,31 @@ pub struct Mutation(crate::users::graphql::UserMutation);
 /// Everything that can be listened to.
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(crate::messages::graphql::MessageSubscription);
+
+/// The schema with all that resolvers ask the context for, except what is the request's.
+pub fn build_schema(app: &Arc<App>) -> KithSchema {
+    let mut schema = assemble().data(Arc::clone(app));
+    if !app.config.introspection() {
+        schema = schema.disable_introspection();
+    }
+    if app.config.in_production() {
+        // "Did you mean …?" would tell the schema a field at a time.
+        schema = schema.disable_suggestions();
+    }
+    schema.finish()
+}
+
+/// The schema in the schema definition language, with descriptions.
+pub fn sdl() -> String {
+    let options = SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2);
+    assemble().finish().sdl_with_options(options)
+}
+
+fn assemble() -> SchemaBuilder<Query, Mutation, Subscription> {
+    // The guard has refused what nests deeper; the library's own walk would expand every spread again.
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .limit_recursive_depth(2 * guard::MAX_NESTING)
+}
 
 pub fn app<'a>(ctx: &Context<'a>) -> &'a Arc<App> {
     ctx.data_unchecked::<Arc<App>>()
