@@ -1,3 +1,4 @@
-//! users
+//! The public half of a person.
 
 pub mod graphql;
+pub mod types;
