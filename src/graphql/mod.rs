@@ -28,7 +28,7 @@ pub struct Query(crate::users::graphql::UserQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(crate::users::graphql::UserMutation);
+pub struct Mutation(crate::friends::graphql::FriendMutation, crate::invites::graphql::InviteMutation);
 
 /// Everything that can be listened to.
 #[derive(MergedSubscription, Default)]
@@ -51,6 +51,11 @@ pub fn viewer(ctx: &Context<'_>) -> Result<Viewer, Error> {
 /// The loaders of this operation; of this event on a subscription.
 pub fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
     ctx.data_unchecked::<Arc<CurrentLoaders>>().get()
+}
+
+/// Makes a mutation's payload show what the mutation changed: what was loaded before it is loaded again.
+pub fn forget_loaded(ctx: &Context<'_>) {
+    ctx.data_unchecked::<Arc<CurrentLoaders>>().renew();
 }
 
 /// The place of an operation's loaders: a subscription puts a fresh set in for each event.
