@@ -29,7 +29,7 @@ pub struct Query(crate::users::graphql::UserQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(crate::users::graphql::UserMutation);
+pub struct Mutation(crate::friends::graphql::FriendMutation, crate::invites::graphql::InviteMutation);
 
 /// Everything that can be listened to.
 #[derive(MergedSubscription, Default)]
