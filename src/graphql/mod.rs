@@ -24,11 +24,11 @@ pub type KithSchema = Schema<Query, Mutation, Subscription>;
 
 /// Everything that can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(crate::users::graphql::UserQuery);
+pub struct Query(crate::users::graphql::UserQuery, crate::accounts::graphql::AccountQuery);
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(crate::users::graphql::UserMutation);
+pub struct Mutation(crate::users::graphql::UserMutation, crate::accounts::graphql::AccountMutation);
 
 /// Everything that can be listened to.
 #[derive(MergedSubscription, Default)]
@@ -45,7 +45,16 @@ pub fn request<'a>(ctx: &Context<'a>) -> &'a RequestContext {
 
 /// The proof of being signed in, or UNAUTHENTICATED.
 pub fn viewer(ctx: &Context<'_>) -> Result<Viewer, Error> {
-    request(ctx).caller.viewer()
+    match *ctx.data_unchecked::<Arc<CurrentLoaders>>().signed_in.lock() {
+        Some(viewer) => Ok(viewer),
+        None => request(ctx).caller.viewer(),
+    }
+}
+
+/// From here on the operation is that of who has just signed in with it, so that `login { viewer { … } }` can ask for
+/// what needs a viewer.
+pub fn act_as(ctx: &Context<'_>, viewer: Viewer) {
+    *ctx.data_unchecked::<Arc<CurrentLoaders>>().signed_in.lock() = Some(viewer);
 }
 
 /// The loaders of this operation; of this event on a subscription.
@@ -57,12 +66,14 @@ pub fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
 pub struct CurrentLoaders {
     app: Arc<App>,
     current: parking_lot::Mutex<Arc<Loaders>>,
+    /// Who has signed in with this very operation.
+    signed_in: parking_lot::Mutex<Option<Viewer>>,
 }
 
 impl CurrentLoaders {
     pub fn new(app: &Arc<App>) -> Arc<Self> {
         let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone())));
-        Arc::new(Self { app: Arc::clone(app), current })
+        Arc::new(Self { app: Arc::clone(app), current, signed_in: parking_lot::Mutex::new(None) })
     }
 
     /// Forgets what was loaded.
