@@ -278,7 +278,11 @@ impl AccountMutation {
 
     /// Ends one of the viewer's sessions, e.g. that of a lost device: its tokens are refused at once, and its live
     /// subscriptions end. Ending the current one is the same as `logout`.
-    async fn revoke_session(&self, ctx: &Context<'_>, input: RevokeSessionInput) -> Result<RevokeSessionPayload, Error> {
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        input: RevokeSessionInput,
+    ) -> Result<RevokeSessionPayload, Error> {
         let viewer = viewer(ctx)?;
         let revoked = match decode_field(&input.session_id, "sessionId") {
             Ok(session_id) => sessions::revoke(app(ctx), &viewer, session_id).await,
@@ -289,7 +293,11 @@ impl AccountMutation {
     }
 
     /// Changes what is given and leaves the rest.
-    async fn update_profile(&self, ctx: &Context<'_>, input: UpdateProfileInput) -> Result<UpdateProfilePayload, Error> {
+    async fn update_profile(
+        &self,
+        ctx: &Context<'_>,
+        input: UpdateProfileInput,
+    ) -> Result<UpdateProfilePayload, Error> {
         let viewer = viewer(ctx)?;
         let UpdateProfileInput { username, display_name, phone, discoverable } = input;
         let changes = ProfileChanges { username, display_name, phone, discoverable };

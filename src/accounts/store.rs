@@ -138,11 +138,7 @@ pub async fn find_refresh_token(
 }
 
 /// Uses a refresh token up; whether it was the first use. Of uses at once, one is.
-pub async fn use_refresh_token(
-    db: &impl ConnectionTrait,
-    token_hash: Vec<u8>,
-    now: Timestamp,
-) -> Result<bool, DbErr> {
+pub async fn use_refresh_token(db: &impl ConnectionTrait, token_hash: Vec<u8>, now: Timestamp) -> Result<bool, DbErr> {
     let updated = refresh_token::Entity::update_many()
         .col_expr(refresh_token::Column::UsedAt, Expr::value(now))
         .filter(refresh_token::Column::TokenHash.eq(token_hash))
@@ -154,9 +150,7 @@ pub async fn use_refresh_token(
 
 /// Deletes some of the sessions that ended before a time, with their tokens; how many.
 pub async fn delete_ended_sessions(db: &impl ConnectionTrait, before: Timestamp, most: u64) -> Result<usize, DbErr> {
-    let ended = Condition::any()
-        .add(session::Column::RevokedAt.lt(before))
-        .add(session::Column::ExpiresAt.lt(before));
+    let ended = Condition::any().add(session::Column::RevokedAt.lt(before)).add(session::Column::ExpiresAt.lt(before));
     let ended = session::Entity::find().filter(ended).limit(most).all(db).await?;
     let ids: Vec<SessionId> = ended.iter().map(|session| session.id).collect();
     if !ids.is_empty() {

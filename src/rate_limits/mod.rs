@@ -187,7 +187,8 @@ mod tests {
 
     #[tokio::test]
     async fn without_redis_the_process_counts() {
-        let limits = RateLimits { counting: Some(Counting { local: Local::new(DefaultClock::default()), shared: None }) };
+        let limits =
+            RateLimits { counting: Some(Counting { local: Local::new(DefaultClock::default()), shared: None }) };
         for _ in 0..10 {
             limits.check(Action::SignIn, "ann").await.expect("within the burst");
         }
