@@ -105,7 +105,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         db,
         config,
     });
-    accounts::load_revocations(&app).await?;
+    accounts::sessions::load_revocations(&app).await?;
     Ok(app)
 }
 

@@ -118,7 +118,7 @@ impl DirectConversation {
 #[Object]
 impl DirectConversation {
     /// Global id, `conv_…`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.encode()
     }
 
@@ -288,7 +288,7 @@ pub async fn load(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Conver
 }
 
 /// The viewer's conversations.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ViewerConversations;
 
 #[Object]

@@ -83,7 +83,7 @@ pub struct DirectPair {
 
 impl DirectPair {
     pub fn of(one: UserId, other: UserId) -> Self {
-        Self { low: one.min(other), high: one.max(other) }
+        if one < other { Self { low: one, high: other } } else { Self { low: other, high: one } }
     }
 
     pub fn low(self) -> UserId {

@@ -75,7 +75,8 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
             }
         }
     }
-    let repaired = wait_for(suspects.iter().map(|(topic, _)| topic).chain(hub.all_topics().iter()));
+    let topics = hub.all_topics();
+    let repaired = wait_for(&topics);
     // While a topic still repairs, the watermark stays: resuming from it repeats and does not lose.
     if tokio::time::timeout(REPAIR_LIMIT, repaired).await.is_ok() {
         hub.raise_watermark(to);
@@ -83,7 +84,7 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
     Ok(())
 }
 
-async fn wait_for(topics: impl Iterator<Item = &Arc<Topic>>) {
+async fn wait_for(topics: &[Arc<Topic>]) {
     for topic in topics {
         while !topic.is_at_rest() {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -161,6 +161,14 @@ pub struct Topic {
     state: Mutex<State>,
 }
 
+/// What a topic's worker does next.
+enum Next {
+    Deliver(Arc<Delivery>),
+    /// From this position on.
+    ReadLog(i64),
+    Done,
+}
+
 #[derive(Default)]
 struct State {
     /// Conversations: everything up to here has been delivered.
@@ -312,11 +320,6 @@ impl Topic {
     }
 
     async fn run(self: Arc<Self>) {
-        enum Next {
-            Deliver(Arc<Delivery>),
-            ReadLog(i64),
-            Done,
-        }
         loop {
             let next = {
                 let mut state = self.state.lock();
@@ -332,33 +335,6 @@ impl Topic {
                 Next::Done => return,
                 Next::Deliver(delivery) => self.deliver(&delivery).await,
                 Next::ReadLog(position) => self.read_log(position).await,
-            }
-        }
-
-        impl State {
-            /// The next event of the queue that is still to be delivered; a gap before it sends to the log.
-            fn take_next(&mut self) -> Next {
-                while let Some(delivery) = self.queue.pop_front() {
-                    match (delivery.position, self.position) {
-                        (Some(position), Some(last)) if position <= last => {}
-                        (Some(position), Some(last)) if position > last + 1 => {
-                            self.queue.push_front(delivery);
-                            self.behind = true;
-                            return Next::ReadLog(last);
-                        }
-                        (Some(position), Some(_)) => {
-                            self.position = Some(position);
-                            return Next::Deliver(delivery);
-                        }
-                        (Some(_) | None, None) | (None, Some(_)) => {
-                            if self.is_news(&delivery) {
-                                return Next::Deliver(delivery);
-                            }
-                        }
-                    }
-                }
-                self.working = false;
-                Next::Done
             }
         }
     }
@@ -456,6 +432,31 @@ impl Topic {
 }
 
 impl State {
+    /// The next event of the queue that is still to be delivered; a gap before it sends to the log.
+    fn take_next(&mut self) -> Next {
+        while let Some(delivery) = self.queue.pop_front() {
+            match (delivery.position, self.position) {
+                (Some(position), Some(last)) if position <= last => {}
+                (Some(position), Some(last)) if position > last + 1 => {
+                    self.queue.push_front(delivery);
+                    self.behind = true;
+                    return Next::ReadLog(last);
+                }
+                (Some(position), Some(_)) => {
+                    self.position = Some(position);
+                    return Next::Deliver(delivery);
+                }
+                (Some(_) | None, None) | (None, Some(_)) => {
+                    if self.is_news(&delivery) {
+                        return Next::Deliver(delivery);
+                    }
+                }
+            }
+        }
+        self.working = false;
+        Next::Done
+    }
+
     /// Whether an event without a position has not been told yet.
     fn is_news(&mut self, delivery: &Delivery) -> bool {
         if let Event::ReadMoved { user, sequence, .. } = &delivery.event {

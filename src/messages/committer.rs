@@ -13,7 +13,7 @@ mod sqlite;
 use std::{collections::HashMap, sync::Arc};
 
 use entity::{ConversationId, MessageId, Timestamp, UserId, message, user};
-use sea_orm::{ColumnTrait, DatabaseConnection, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
@@ -239,11 +239,9 @@ impl Lane {
         loop {
             n_tries += 1;
             let now = self.clock.now();
-            let result = match self.db.writer() {
-                DatabaseConnection::SqlxPostgresPoolConnection(_) => {
-                    postgres::commit(self.db.writer().get_postgres_connection_pool(), &drafts, now).await
-                }
-                _ => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), &drafts, now).await,
+            let result = match self.db.is_postgres() {
+                true => postgres::commit(self.db.writer().get_postgres_connection_pool(), &drafts, now).await,
+                false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), &drafts, now).await,
             };
             match result {
                 Ok(verdicts) => return Ok((now, verdicts.into_iter().map(Ok).collect())),

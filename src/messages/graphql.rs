@@ -63,7 +63,7 @@ impl Message {
 #[Object]
 impl Message {
     /// Global id, `msg_…`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.encode()
     }
 
