@@ -8,6 +8,9 @@ pub mod ids;
 pub mod loaders;
 pub mod pagination;
 pub mod scalars;
+pub mod sse;
+mod streaming;
+pub mod ws;
 
 use std::sync::Arc;
 

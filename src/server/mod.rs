@@ -255,9 +255,8 @@ fn router(state: ServerState) -> Router {
     let migrated = Arc::default();
     Router::new()
         .route("/graphql", any(graphql::http::handler))
-        // The sockets: `.route("/graphql/ws", get(graphql::ws::handler))` and
-        // `.route("/graphql/stream", any(graphql::sse::handler))` belong here. Both take `State<ServerState>`; the
-        // origin was checked, and `RequestContext` is an extractor.
+        .route("/graphql/ws", get(graphql::ws::handler))
+        .route("/graphql/stream", any(graphql::sse::handler))
         .route("/", get(playground::page))
         .route("/assets/{*name}", get(playground::asset))
         .route("/schema.graphql", get(schema))
