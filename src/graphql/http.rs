@@ -79,28 +79,9 @@ pub async fn handler(State(state): State<ServerState>, request: Request) -> Resp
 }
 
 async fn post(state: &ServerState, parts: Parts, body: Body, media_type: MediaType) -> Response {
-    if let Err(message) = check_content(&parts.headers) {
-        drain(body, &parts.headers).await;
-        return refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message);
-    }
-    let body = match read(body, &parts.headers).await {
-        Ok(body) => body,
-        Err(BodyError::TooLarge) => {
-            let message = format!("The body is larger than {MAX_BODY} bytes.");
-            return encode_refusal(StatusCode::PAYLOAD_TOO_LARGE, media_type, &[coded(message, "TOO_COMPLEX")]);
-        }
-        Err(BodyError::TooSlow) => {
-            let mut response = refuse(StatusCode::REQUEST_TIMEOUT, media_type, "The body took too long to arrive.");
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return response;
-        }
-        Err(BodyError::Broken) => {
-            return refuse(StatusCode::BAD_REQUEST, media_type, "The body did not arrive whole.");
-        }
-    };
-    match GraphqlRequest::from_json(&body) {
+    match read_post(&parts.headers, body, media_type).await {
         Ok(request) => execute(state, &parts, request, media_type).await,
-        Err(error) => encode_refusal(StatusCode::BAD_REQUEST, media_type, &[error]),
+        Err(refused) => *refused,
     }
 }
 
@@ -108,10 +89,46 @@ async fn get(state: &ServerState, parts: Parts, media_type: MediaType) -> Respon
     if parts.headers.contains_key(header::UPGRADE) {
         return refuse(StatusCode::BAD_REQUEST, media_type, "WebSockets connect to /graphql/ws.");
     }
-    match from_query_string(parts.uri.query().unwrap_or_default()) {
+    match read_get(&parts, media_type) {
         Ok(request) => execute(state, &parts, request, media_type).await,
-        Err(error) => encode_refusal(StatusCode::BAD_REQUEST, media_type, &[error]),
+        Err(refused) => *refused,
     }
+}
+
+/// The request in the body of a `POST`, or the answer that refuses it.
+pub(super) async fn read_post(
+    headers: &HeaderMap,
+    body: Body,
+    media_type: MediaType,
+) -> Result<GraphqlRequest, Box<Response>> {
+    if let Err(message) = check_content(headers) {
+        drain(body, headers).await;
+        return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, media_type, message).into());
+    }
+    let body = match read(body, headers).await {
+        Ok(body) => body,
+        Err(BodyError::TooLarge) => {
+            let message = format!("The body is larger than {MAX_BODY} bytes.");
+            let error = coded(message, "TOO_COMPLEX");
+            return Err(encode_refusal(StatusCode::PAYLOAD_TOO_LARGE, media_type, &[error]).into());
+        }
+        Err(BodyError::TooSlow) => {
+            let mut response = refuse(StatusCode::REQUEST_TIMEOUT, media_type, "The body took too long to arrive.");
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Err(response.into());
+        }
+        Err(BodyError::Broken) => {
+            return Err(refuse(StatusCode::BAD_REQUEST, media_type, "The body did not arrive whole.").into());
+        }
+    };
+    GraphqlRequest::from_json(&body)
+        .map_err(|error| encode_refusal(StatusCode::BAD_REQUEST, media_type, &[error]).into())
+}
+
+/// The request in the URL of a `GET`, or the answer that refuses it.
+pub(super) fn read_get(parts: &Parts, media_type: MediaType) -> Result<GraphqlRequest, Box<Response>> {
+    from_query_string(parts.uri.query().unwrap_or_default())
+        .map_err(|error| encode_refusal(StatusCode::BAD_REQUEST, media_type, &[error]).into())
 }
 
 async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, media_type: MediaType) -> Response {

@@ -9,6 +9,9 @@ pub mod loaders;
 pub mod node;
 pub mod pagination;
 pub mod scalars;
+pub mod sse;
+mod streaming;
+pub mod ws;
 
 use std::sync::Arc;
 

@@ -94,7 +94,12 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     let config = &state.app.config.server;
     let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));
     let connections = TaskTracker::new();
+    let background = CancellationToken::new();
+    let _ends_with_us = background.clone().drop_guard();
     let keep_up = tokio::spawn(metrics::keep_up());
+    tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(housekeep(Arc::clone(&state.app), background));
 
     loop {
         let accepted = tokio::select! {
@@ -134,6 +139,20 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
         tracing::warn!(n_connections, n_sockets, n_mutations, "the time to close is over: what is left is cut off");
     }
     Ok(())
+}
+
+/// Deletes what nobody needs any more, every hour.
+async fn housekeep(app: Arc<App>, stop: CancellationToken) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hours.tick() => {}
+        }
+        if let Err(error) = crate::accounts::sessions::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
+        }
+    }
 }
 
 /// Serves one connection until it is closed or becomes a WebSocket.
@@ -255,9 +274,8 @@ fn router(state: ServerState) -> Router {
     let migrated = Arc::default();
     Router::new()
         .route("/graphql", any(graphql::http::handler))
-        // The sockets: `.route("/graphql/ws", get(graphql::ws::handler))` and
-        // `.route("/graphql/stream", any(graphql::sse::handler))` belong here. Both take `State<ServerState>`; the
-        // origin was checked, and `RequestContext` is an extractor.
+        .route("/graphql/ws", get(graphql::ws::handler))
+        .route("/graphql/stream", any(graphql::sse::handler))
         .route("/", get(playground::page))
         .route("/assets/{*name}", get(playground::asset))
         .route("/schema.graphql", get(schema))
