@@ -11,7 +11,7 @@ use super::{
 use crate::{
     accounts::graphql::{Session, Viewer, session_node, viewer_node},
     auth,
-    conversations::graphql::Conversation,
+    conversations::graphql::DirectConversation,
     error::Error,
     graphql::loaders,
     invites::{access::visible_invites, graphql::Invite},
@@ -30,7 +30,7 @@ pub enum Node {
     Viewer(Viewer),
     Session(Session),
     Invite(Invite),
-    Conversation(Conversation),
+    Conversation(DirectConversation),
     Message(Message),
 }
 
@@ -116,7 +116,7 @@ async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Ve
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
             AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id)
                 .await?
-                .map(|reader| Node::Conversation(Conversation::of(&reader))),
+                .map(|reader| Node::Conversation(DirectConversation::new(reader.conversation().clone()))),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?
                 .map(|readable| Node::Message(Message::of(&readable))),

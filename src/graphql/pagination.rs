@@ -17,7 +17,7 @@ use crate::error::Error;
 /// Most nodes on one page; `server.limits.maxPageSize`.
 pub const MAX_PAGE_SIZE: u64 = 100;
 /// Nodes on a page when neither `first` nor `last` is given.
-pub const DEFAULT_PAGE_SIZE: u64 = 50;
+pub const DEFAULT_PAGE_SIZE: u64 = 25;
 
 /// Where a page lies in its list.
 #[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
