@@ -59,6 +59,7 @@ pub struct Engine {
     /// Mutations on their way. They end by themselves, also when their client has gone; a server that closes waits
     /// for them.
     pub mutations: TaskTracker,
+    introspection: bool,
     meters: OperationMeters,
 }
 
@@ -122,6 +123,7 @@ impl Engine {
     pub fn new(app: Arc<App>) -> Self {
         Self {
             schema: build_schema(&app),
+            introspection: app.config.introspection(),
             app,
             documents: DocumentCache::new(guard::Limits::default()),
             mutations: TaskTracker::new(),
@@ -148,7 +150,12 @@ impl Engine {
             .map_err(|_| coded("The document cannot be read.", "GRAPHQL_PARSE_FAILED"))?
             .map_err(|error| document_error(&error))?;
         let refused = |refusal: guard::Refusal| coded(refusal.to_string(), refusal.code());
-        let kind = document.outline(operation_name.as_deref()).map_err(refused)?.kind;
+        let outline = document.outline(operation_name.as_deref()).map_err(refused)?;
+        // The library would answer null where its own schema says there is no null.
+        if outline.introspects && !self.introspection {
+            return Err(coded("Introspection is off.", "GRAPHQL_VALIDATION_FAILED"));
+        }
+        let kind = outline.kind;
         check_variables(&document, operation_name.as_deref(), &variables)?;
         guard::cost(&document.document, operation_name.as_deref(), &variables, self.documents.limits())
             .map_err(refused)?;
