@@ -254,7 +254,11 @@ pub struct AccountMutation;
 #[Object]
 impl AccountMutation {
     /// Makes an account and signs in to it. It never says whether an email address is in use.
-    async fn register(&self, ctx: &Context<'_>, input: RegisterInput) -> Result<AuthPayload, Error> {
+    async fn register(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who they are.")] input: RegisterInput,
+    ) -> Result<AuthPayload, Error> {
         let RegisterInput { username, email, password, display_name, phone } = input;
         let form = NewAccount { username, email, password, display_name, phone };
         AuthPayload::new(ctx, actions::register(app(ctx), request(ctx), form).await)
@@ -262,14 +266,22 @@ impl AccountMutation {
 
     /// Signs in. Whether it was the name, the address or the password that was wrong is not said. After some wrong
     /// tries it answers RATE_LIMITED, with the seconds to wait in `retryAfter`.
-    async fn login(&self, ctx: &Context<'_>, input: LoginInput) -> Result<AuthPayload, Error> {
+    async fn login(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who they say they are.")] input: LoginInput,
+    ) -> Result<AuthPayload, Error> {
         AuthPayload::new(ctx, actions::login(app(ctx), request(ctx), &input.identifier, &input.password).await)
     }
 
     /// Buys new tokens when the access token has expired or is about to; needs no access token. The refresh token
     /// dies of it: keep the new one before using it. Using one twice ends the session on the spot, since one of the
     /// two must have been stolen, so let a device refresh once at a time.
-    async fn refresh_session(&self, ctx: &Context<'_>, input: RefreshSessionInput) -> Result<AuthPayload, Error> {
+    async fn refresh_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token to trade in.")] input: RefreshSessionInput,
+    ) -> Result<AuthPayload, Error> {
         AuthPayload::new(ctx, sessions::refresh(app(ctx), request(ctx), input.refresh_token).await)
     }
 
@@ -284,7 +296,7 @@ impl AccountMutation {
     async fn revoke_session(
         &self,
         ctx: &Context<'_>,
-        input: RevokeSessionInput,
+        #[graphql(desc = "Which one.")] input: RevokeSessionInput,
     ) -> Result<RevokeSessionPayload, Error> {
         let viewer = viewer(ctx)?;
         let revoked = match decode_field(&input.session_id, "sessionId") {
@@ -299,7 +311,7 @@ impl AccountMutation {
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
-        input: UpdateProfileInput,
+        #[graphql(desc = "What to change; what is left out stays as it is.")] input: UpdateProfileInput,
     ) -> Result<UpdateProfilePayload, Error> {
         let viewer = viewer(ctx)?;
         let UpdateProfileInput { username, display_name, phone, discoverable } = input;

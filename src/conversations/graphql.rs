@@ -1,5 +1,7 @@
 //! Conversations on the wire.
 
+#![expect(clippy::duplicated_attributes, reason = "the arguments of an interface's fields repeat by their nature")]
+
 use std::sync::Arc;
 
 use async_graphql::{Context, Enum, ID, InputObject, Interface, Object, SimpleObject, Subscription};
@@ -115,6 +117,8 @@ impl DirectConversation {
     }
 }
 
+/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
+/// friendship ends.
 #[Object]
 impl DirectConversation {
     /// Global id, `conv_…`.

@@ -45,6 +45,7 @@ pub enum Event {
 #[derive(Clone)]
 pub struct InviteChanged(pub InviteId);
 
+/// An invite to or by the viewer appeared or changed its status.
 #[Object]
 impl InviteChanged {
     /// The invite as it is now.
@@ -58,6 +59,7 @@ impl InviteChanged {
 #[derive(Clone)]
 pub struct ConversationChanged(pub ConversationId);
 
+/// Joined, opened, closed, or its last message or unread count moved: the conversation as it is now.
 #[Object]
 impl ConversationChanged {
     /// The conversation as it is now.
@@ -71,6 +73,7 @@ impl ConversationChanged {
 #[derive(Clone)]
 pub struct FriendshipChanged(pub UserId);
 
+/// How the viewer stands to somebody changed: `user.relationship` says how they stand now.
 #[Object]
 impl FriendshipChanged {
     /// The other person.

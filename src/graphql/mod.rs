@@ -77,7 +77,7 @@ fn assemble() -> SchemaBuilder<Query, Mutation, Subscription> {
     // The guard has refused what nests deeper; the library's own walk would expand every spread again.
     Schema::build(Query::default(), Mutation::default(), Subscription::default())
         .register_output_type::<node::Node>()
-        .register_output_type::<crate::conversations::graphql::Conversation>()
+        .register_output_type::<node::ConversationIsNode>()
         .limit_recursive_depth(2 * guard::MAX_NESTING)
 }
 

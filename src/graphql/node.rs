@@ -1,6 +1,11 @@
 //! `node(id)` and `nodes(ids)`: anything with a global id, through the same gates as everywhere.
 
-use async_graphql::{Context, ID, Interface, Object};
+use std::borrow::Cow;
+
+use async_graphql::{
+    Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value,
+    parser::types::Field, registry::Registry,
+};
 use entity::{ConversationId, InviteId, MessageId, SessionId, UserId};
 
 use super::{
@@ -11,7 +16,7 @@ use super::{
 use crate::{
     accounts::graphql::{Session, Viewer, session_node, viewer_node},
     auth,
-    conversations::graphql::DirectConversation,
+    conversations::graphql::{Conversation, DirectConversation},
     error::Error,
     graphql::loaders,
     invites::{access::visible_invites, graphql::Invite},
@@ -32,6 +37,27 @@ pub enum Node {
     Invite(Invite),
     Conversation(DirectConversation),
     Message(Message),
+}
+
+/// Registers that the interface `Conversation` implements `Node`, which the library's derive cannot say.
+pub struct ConversationIsNode;
+
+impl OutputType for ConversationIsNode {
+    fn type_name() -> Cow<'static, str> {
+        <Conversation as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let conversation = <Conversation as OutputType>::create_type_info(registry);
+        let node = <Node as OutputType>::create_type_info(registry);
+        registry.add_implements(&conversation, &node);
+        conversation
+    }
+
+    async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
+        // No field has this type.
+        Ok(Value::Null)
+    }
 }
 
 /// An id whose kind is known.

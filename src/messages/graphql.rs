@@ -60,6 +60,7 @@ impl Message {
     }
 }
 
+/// Something that somebody wrote in a conversation.
 #[Object]
 impl Message {
     /// Global id, `msg_…`.

@@ -10,10 +10,10 @@ use async_graphql::{
 use super::{Limits, Refusal, check_level, find_operation, is_introspection, shorten, visited};
 
 /// Items that a connection returns when the client says neither `first` nor `last`.
-pub const DEFAULT_PAGE: u64 = 50;
+pub const DEFAULT_PAGE: u64 = crate::graphql::pagination::DEFAULT_PAGE_SIZE;
 
 /// The largest page that a connection returns; a larger `first` or `last` is priced as this.
-pub const MAX_PAGE: u64 = 100;
+pub const MAX_PAGE: u64 = crate::graphql::pagination::MAX_PAGE_SIZE;
 
 /// Fields that return a page of items although the client may not have said how many.
 pub(super) const CONNECTIONS: [&str; 9] = [
