@@ -114,9 +114,8 @@ pub struct ServerLimits {
 
 // ------------------------------------------------------------------ the viewer
 
+// Put together from the slices: each adds its own part here, made from the proof of being signed in.
 /// The signed-in account: everything private lives here, so that `User` has no private field to leak.
-///
-/// Put together from the slices; each adds its own part.
 #[derive(MergedObject)]
 pub struct Viewer(AccountFields);
 
