@@ -13,8 +13,9 @@ use super::{
 use crate::{
     app::App,
     auth,
-    conversations::MAX_GROUP_MEMBERS,
+    conversations::{MAX_GROUP_MEMBERS, graphql::ViewerConversations},
     error::{Error, Failure, Refusal, payload},
+    friends::graphql::ViewerFriends,
     graphql::{
         act_as, app,
         guard::Limits,
@@ -25,6 +26,7 @@ use crate::{
         scalars::DateTime,
         viewer,
     },
+    invites::graphql::ViewerInvites,
     messages::MAX_BODY_CHARACTERS,
     users::graphql::User,
 };
@@ -116,12 +118,12 @@ pub struct ServerLimits {
 
 // Put together from the slices: each adds its own part here, made from the proof of being signed in.
 /// The signed-in account: everything private lives here, so that `User` has no private field to leak.
-#[derive(MergedObject)]
-pub struct Viewer(AccountFields);
+#[derive(Clone, MergedObject)]
+pub struct Viewer(AccountFields, ViewerFriends, ViewerInvites, ViewerConversations);
 
 impl Viewer {
     pub fn new(viewer: auth::Viewer) -> Self {
-        Self(AccountFields { viewer })
+        Self(AccountFields { viewer }, ViewerFriends, ViewerInvites, ViewerConversations)
     }
 
     /// What the interface `Node` asks for.
@@ -131,6 +133,7 @@ impl Viewer {
 }
 
 /// The part of `Viewer` that is this slice's.
+#[derive(Clone)]
 pub struct AccountFields {
     viewer: auth::Viewer,
 }
@@ -152,7 +155,7 @@ impl AccountFields {
 #[Object]
 impl AccountFields {
     /// Opaque and stable, e.g. `viewer_01h455vb4pex5vsknk084sn02q`; not the id of `user`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.global_id()
     }
 
@@ -211,7 +214,7 @@ impl Session {
 #[Object]
 impl Session {
     /// Opaque and stable, e.g. `session_01h455vb4pex5vsknk084sn02q`; for `revokeSession`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.row.id.encode()
     }
 

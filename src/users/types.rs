@@ -1,7 +1,9 @@
-//! Names, parsed at the border.
+//! Names, parsed at the border, and how people stand to one another.
 
 use std::fmt;
 
+use async_graphql::Enum;
+use entity::Timestamp;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::error::Refusal;
@@ -108,6 +110,16 @@ impl UsernamePrefix {
         let prefix = text.to_ascii_lowercase();
         Ok(if prefix.bytes().all(is_username_byte) { Self::Some(prefix) } else { Self::Impossible })
     }
+
+    /// The names that begin so, in the order of their bytes: from the first of them up to what no longer belongs.
+    pub fn range(&self) -> Option<(String, String)> {
+        let Self::Some(prefix) = self else { return None };
+        let mut end = prefix.clone();
+        let last = end.pop()?;
+        // The last character of a username's alphabet is followed by another in ASCII.
+        end.push(char::from_u32(u32::from(last) + 1)?);
+        Some((prefix.clone(), end))
+    }
 }
 
 /// The name that is shown: 1–64 characters of any script, in NFC, on one line, visible.
@@ -205,9 +217,94 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
+/// How the viewer stands to a user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Enum)]
+pub enum Relationship {
+    /// The viewer themselves.
+    #[graphql(name = "SELF")]
+    Myself,
+    /// Neither friends nor about to be.
+    None,
+    /// The viewer's friend invite to them is pending.
+    InviteSent,
+    /// Their friend invite to the viewer is pending.
+    InviteReceived,
+    /// They are friends: each can write to the other.
+    Friend,
+    /// The viewer has blocked them. That they have blocked the viewer is never told.
+    Blocked,
+}
+
+/// What is stored between a viewer and somebody else.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The viewer has blocked them.
+    pub blocked: bool,
+    pub friend: bool,
+    /// When the viewer's pending invite to them expires.
+    pub invite_sent_until: Option<Timestamp>,
+    /// When their pending invite to the viewer, one that the viewer may see, expires.
+    pub invite_received_until: Option<Timestamp>,
+}
+
+impl Standing {
+    pub fn relationship(&self, now: Timestamp) -> Relationship {
+        let lives = |until: Option<Timestamp>| until.is_some_and(|until| now < until);
+        if self.blocked {
+            Relationship::Blocked
+        } else if self.friend {
+            Relationship::Friend
+        } else if lives(self.invite_sent_until) {
+            Relationship::InviteSent
+        } else if lives(self.invite_received_until) {
+            Relationship::InviteReceived
+        } else {
+            Relationship::None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_strongest_tie_names_the_relationship() {
+        let now = Timestamp(1000);
+        let (lives, expired) = (Some(Timestamp(1001)), Some(Timestamp(1000)));
+        let none = Standing::default();
+        for (standing, relationship) in [
+            (none, Relationship::None),
+            (Standing { invite_sent_until: lives, ..none }, Relationship::InviteSent),
+            (Standing { invite_sent_until: expired, ..none }, Relationship::None),
+            (Standing { invite_received_until: lives, ..none }, Relationship::InviteReceived),
+            (Standing { invite_received_until: expired, ..none }, Relationship::None),
+            (Standing { friend: true, ..none }, Relationship::Friend),
+            (Standing { blocked: true, ..none }, Relationship::Blocked),
+            (Standing { blocked: true, invite_received_until: lives, ..none }, Relationship::Blocked),
+        ] {
+            assert_eq!(standing.relationship(now), relationship, "{standing:?}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_is_a_range_of_names() {
+        for (prefix, name, within) in [
+            ("an", "ann", true),
+            ("an", "an", true),
+            ("an", "ao", false),
+            ("an", "am_z", false),
+            ("a_", "a_b", true),
+            ("a_", "aab", false),
+            ("a.", "a.b", true),
+            ("a.", "a0b", false),
+            ("z", "zz", true),
+        ] {
+            let (from, to) = UsernamePrefix::parse(prefix).expect("parses").range().expect("is possible");
+            assert_eq!(from.as_str() <= name && name < to.as_str(), within, "{prefix} {name}");
+        }
+        assert_eq!(UsernamePrefix::Impossible.range(), None);
+    }
 
     #[test]
     fn usernames_are_folded() {
