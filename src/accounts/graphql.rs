@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Failure, Refusal, payload},
     friends::graphql::ViewerFriends,
     graphql::{
-        act_as, app,
+        act_as, app, forget_loaded,
         guard::Limits,
         ids::{GlobalId, ViewerId, decode_field},
         loaders,
@@ -305,7 +305,7 @@ impl AccountMutation {
         let changes = ProfileChanges { username, display_name, phone, discoverable };
         let (profile, user_errors) = payload(actions::update_profile(app(ctx), &viewer, changes).await)?;
         if let Some(profile) = profile {
-            // The operation may have loaded them as they were.
+            forget_loaded(ctx);
             loaders(ctx).prime(viewer.user_id(), Arc::new(profile.user)).await;
             loaders(ctx).prime(AccountOf(viewer.user_id()), Arc::new(profile.account)).await;
             return Ok(UpdateProfilePayload { viewer: Some(Viewer::new(viewer)), user_errors });
