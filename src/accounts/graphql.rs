@@ -17,7 +17,7 @@ use crate::{
     error::{Error, Failure, Refusal, payload},
     friends::graphql::ViewerFriends,
     graphql::{
-        act_as, app,
+        act_as, app, forget_loaded,
         guard::Limits,
         ids::{GlobalId, ViewerId, decode_field},
         loaders,
@@ -116,9 +116,8 @@ pub struct ServerLimits {
 
 // ------------------------------------------------------------------ the viewer
 
+// Put together from the slices: each adds its own part here, made from the proof of being signed in.
 /// The signed-in account: everything private lives here, so that `User` has no private field to leak.
-///
-/// Put together from the slices; each adds its own part.
 #[derive(Clone, MergedObject)]
 pub struct Viewer(AccountFields, ViewerFriends, ViewerInvites, ViewerConversations);
 
@@ -318,7 +317,7 @@ impl AccountMutation {
         let changes = ProfileChanges { username, display_name, phone, discoverable };
         let (profile, user_errors) = payload(actions::update_profile(app(ctx), &viewer, changes).await)?;
         if let Some(profile) = profile {
-            // The operation may have loaded them as they were.
+            forget_loaded(ctx);
             loaders(ctx).prime(viewer.user_id(), Arc::new(profile.user)).await;
             loaders(ctx).prime(AccountOf(viewer.user_id()), Arc::new(profile.account)).await;
             return Ok(UpdateProfilePayload { viewer: Some(Viewer::new(viewer)), user_errors });

@@ -5,37 +5,32 @@ use std::{
     sync::Arc,
 };
 
-use async_graphql::{EmptySubscription, Request, Schema};
+use async_graphql::Request;
 use clap::Parser;
 use entity::{SessionId, Timestamp, UserId, account, event, refresh_token, session, user};
-use futures_util::future::{BoxFuture, join_all};
-use parking_lot::Mutex;
+use futures_util::future::join_all;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, Database, EntityTrait, IntoActiveModel,
-    PaginatorTrait, QueryFilter,
+    PaginatorTrait, QueryFilter, QueryOrder,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
     actions::{self, NewAccount, ProfileChanges},
-    graphql::{AccountMutation, AccountQuery, session_node, viewer_node},
+    graphql::{session_node, viewer_node},
     sessions::{self, SignedIn},
 };
 use crate::{
-    app::App,
-    auth::{Caller, Passwords, RequestContext, Tokens, Viewer, authenticate},
+    app::{self, App},
+    auth::{Caller, RequestContext, Viewer, authenticate},
     clock::Clock,
     config::Config,
-    db::Db,
     error::{Error, Failure, Outcome, UserErrorCode},
-    events::{Delivery, Event, Topic, bus::Bus},
     graphql::{
-        CurrentLoaders,
+        CurrentLoaders, build_schema,
         ids::{GlobalId, ViewerId},
     },
-    messages::Committer,
-    rate_limits::RateLimits,
 };
 
 const PASSWORD: &str = "correct horse";
@@ -44,28 +39,7 @@ const PASSWORD: &str = "correct horse";
 
 struct World {
     app: Arc<App>,
-    heard: Arc<Recorder>,
     _directory: tempfile::TempDir,
-}
-
-/// A bus that keeps what it is given.
-#[derive(Default)]
-struct Recorder(Mutex<Vec<Arc<Delivery>>>);
-
-impl Bus for Recorder {
-    fn publish(&self, deliveries: Vec<Arc<Delivery>>) {
-        self.0.lock().extend(deliveries);
-    }
-
-    fn join(&self, _: Vec<Topic>) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn leave(&self, _: Topic) {}
-
-    fn is_healthy(&self) -> bool {
-        true
-    }
 }
 
 #[derive(Parser)]
@@ -92,23 +66,12 @@ async fn worlds(flags: &[&str]) -> Vec<World> {
 
 impl World {
     async fn new(database_url: &str, flags: &[&str], directory: tempfile::TempDir) -> Self {
-        let arguments = ["kith", "--database-url", database_url].into_iter().chain(flags.iter().copied());
+        let arguments =
+            ["kith", "--database-url", database_url, "--jwt-secret", "a-secret-of-at-least-thirty-two-bytes"];
+        let arguments = arguments.into_iter().chain(flags.iter().copied());
         let config = Cli::try_parse_from(arguments).expect("flags").config;
-        let db = Db::connect(&config.storage).await.expect("connects");
-        db.migrate().await.expect("migrates");
-        let heard = Arc::new(Recorder::default());
-        let app = App {
-            db,
-            clock: Clock,
-            tokens: Tokens::new(b"a-secret-of-at-least-thirty-two-bytes", config.auth.access_token_seconds),
-            passwords: Passwords::new().expect("hashes"),
-            revocations: Arc::default(),
-            rate_limits: RateLimits::new(&config, None),
-            bus: Arc::clone(&heard) as Arc<dyn Bus>,
-            committer: Committer {},
-            config,
-        };
-        Self { app: Arc::new(app), heard, _directory: directory }
+        let app = app::build(config).await.expect("starts");
+        Self { app, _directory: directory }
     }
 
     async fn register(&self, username: &str) -> SignedIn {
@@ -131,15 +94,12 @@ impl World {
         matches!(self.caller(signed_in), Caller::Rejected(_))
     }
 
-    /// The sessions of whose end the bus was told.
-    fn ends_heard(&self) -> Vec<SessionId> {
-        let heard = self.heard.0.lock();
-        let ends = heard.iter().filter(|delivery| delivery.topic == Topic::Sessions);
-        ends.map(|delivery| match &delivery.event {
-            Event::SessionRevoked { session_id, .. } => *session_id,
-            other => panic!("{other:?}"),
-        })
-        .collect()
+    /// The sessions of whose end the event log tells, each with who hears of it.
+    async fn ends_told(&self) -> Vec<(SessionId, UserId)> {
+        let events = event::Entity::find().filter(event::Column::Kind.eq(event::Kind::SessionRevoked));
+        let events = events.order_by_asc(event::Column::Id).all(self.app.db.read()).await.expect("reads");
+        let ids = events.into_iter().map(|event| (event.session_id.expect("whose"), event.user_id.expect("who hears")));
+        ids.collect()
     }
 
     async fn change_session(&self, session_id: SessionId, change: impl FnOnce(&mut session::ActiveModel)) {
@@ -151,12 +111,9 @@ impl World {
     }
 
     async fn graphql(&self, caller: Caller, document: &str) -> Value {
-        let schema = Schema::new(AccountQuery, AccountMutation, EmptySubscription);
-        let request = Request::new(document)
-            .data(Arc::clone(&self.app))
-            .data(RequestContext { caller, ..request(1) })
-            .data(CurrentLoaders::new(&self.app));
-        serde_json::to_value(schema.execute(request).await).expect("JSON")
+        let request =
+            Request::new(document).data(RequestContext { caller, ..request(1) }).data(CurrentLoaders::new(&self.app));
+        serde_json::to_value(build_schema(&self.app).execute(request).await).expect("JSON")
     }
 }
 
@@ -407,7 +364,7 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_session() {
         let newest = world.refresh(&third.refresh_token).await;
         assert_eq!(refusals(newest), refused(UserErrorCode::InvalidToken, "refreshToken"));
         assert!(world.is_refused(&first) && world.is_refused(&third));
-        assert_eq!(world.ends_heard(), [first.viewer.session_id()], "told once");
+        assert_eq!(world.ends_told().await, [(first.viewer.session_id(), first.viewer.user_id())], "told once");
 
         assert!(!world.is_refused(&other_device));
         world.refresh(&other_device.refresh_token).await.expect("another session lives");
@@ -428,11 +385,9 @@ async fn of_many_uses_at_once_one_succeeds_and_the_session_ends() {
             assert!(world.is_refused(&successor));
             assert!(world.refresh(&successor.refresh_token).await.is_err());
         }
-        assert_eq!(world.ends_heard(), [ann.viewer.session_id()], "told once");
+        assert_eq!(world.ends_told().await, [(ann.viewer.session_id(), ann.viewer.user_id())], "told once");
         let n_tokens = refresh_token::Entity::find().count(world.app.db.read()).await.expect("counts");
         assert_eq!(n_tokens, 2, "the first and its one successor");
-        let events = event::Entity::find().filter(event::Column::SessionId.eq(ann.viewer.session_id()));
-        assert_eq!(events.count(world.app.db.read()).await.expect("counts"), 1);
     }
 }
 
@@ -463,11 +418,9 @@ async fn who_logs_out_is_out() {
         sessions::logout(&world.app, &here.viewer).await.expect("logs out");
         assert!(world.is_refused(&here) && !world.is_refused(&there));
         assert!(world.refresh(&here.refresh_token).await.is_err());
-        assert_eq!(world.ends_heard(), [here.viewer.session_id()]);
-        let personal = world.heard.0.lock().iter().any(|it| it.topic == Topic::User(here.viewer.user_id()));
-        assert!(personal, "the person's devices hear it too");
+        assert_eq!(world.ends_told().await, [(here.viewer.session_id(), here.viewer.user_id())]);
         sessions::logout(&world.app, &here.viewer).await.expect("once more is no harm");
-        assert_eq!(world.ends_heard().len(), 1);
+        assert_eq!(world.ends_told().await.len(), 1);
     }
 }
 
@@ -505,12 +458,12 @@ async fn the_longest_unused_session_makes_room() {
         for _ in 1..sessions::MAX_SESSIONS {
             others.push(world.login("ann").await.expect("signs in"));
         }
-        assert!(world.ends_heard().is_empty());
+        assert!(world.ends_told().await.is_empty());
         let an_hour_ago = world.app.clock.now().plus_seconds(-3600);
         let unused = others[20].viewer.session_id();
         world.change_session(unused, |session| session.last_used_at = Set(an_hour_ago)).await;
         world.login("ann").await.expect("signs in");
-        assert_eq!(world.ends_heard(), [unused]);
+        assert_eq!(world.ends_told().await, [(unused, first.viewer.user_id())]);
         assert!(world.is_refused(&others[20]) && !world.is_refused(&first));
         let list = sessions::list(&world.app, &first.viewer).await.expect("reads");
         assert_eq!(list.len(), sessions::MAX_SESSIONS);
@@ -630,13 +583,14 @@ async fn a_session_goes_its_way_on_the_wire() {
     for world in worlds(&[]).await {
         let register = format!(
             r#"mutation {{ register(input: {{username: "ann", email: "ann@example.com", password: "{PASSWORD}"}}) {{
-                accessToken refreshToken accessTokenExpiresAt viewer {{ email user {{ username }} sessions {{ current }} }}
+                accessToken refreshToken accessTokenExpiresAt viewer {{ email user {{ username relationship }} sessions {{ current }} friends {{ totalCount }} }}
                 userErrors {{ code }} }} }}"#
         );
         let answer = world.graphql(Caller::Anonymous, &register).await;
         let payload = &answer["data"]["register"];
         assert_eq!(payload["viewer"]["user"]["username"], "ann", "{answer}");
         assert_eq!(payload["viewer"]["sessions"], json!([{"current": true}]));
+        assert_eq!(payload["viewer"]["user"]["relationship"], "SELF", "what needs a viewer has the new one");
         assert_eq!(payload["userErrors"], json!([]));
         let again = world.graphql(Caller::Anonymous, &register).await;
         assert_eq!(

@@ -201,7 +201,7 @@ fn is_common(folded: &str) -> bool {
 fn repeated_unit(text: &str) -> &str {
     let ends = text.char_indices().map(|(idx, _)| idx).skip(1);
     ends.take_while(|end| end * 2 <= text.len())
-        .filter(|end| text.len() % end == 0)
+        .filter(|end| text.len().is_multiple_of(*end))
         .map(|end| &text[..end])
         .find(|unit| text.split(unit).all(str::is_empty))
         .unwrap_or(text)
