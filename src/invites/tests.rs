@@ -1,17 +1,16 @@
 //! Stories of people who become friends or do not, on SQLite and on PostgreSQL.
 
 use std::{
+    cell::Cell,
     collections::HashSet,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Once},
 };
 
 use entity::{InviteId, Timestamp, conversation, friendship, invite};
 use futures_util::future::join_all;
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, sea_query::Expr};
 use serde_json::{Value, json};
+use tracing_subscriber::layer::{self, Layer, SubscriberExt};
 
 use super::{
     MAX_PENDING,
@@ -579,40 +578,45 @@ async fn the_number_of_statements_does_not_grow_with_the_page() {
         }
     }
     const USER: &str = "id username relationship conversation { id }";
-    let (count, _guard) = StatementCounter::listen();
+    StatementCounter::install();
     for query in [
         format!("query ($n: Int) {{ friends(first: $n) {{ totalCount nodes {{ {USER} }} }} }}"),
         format!("query ($n: Int) {{ invites(first: $n) {{ nodes {{ inviter {{ {USER} }} invitee {{ {USER} }} }} }} }}"),
         format!("query ($n: Int) {{ searchUsers(query: \"bob\", first: $n) {{ nodes {{ {USER} }} }} }}"),
     ] {
         let counted = async |n: i32| {
-            let before = count.load(Ordering::Relaxed);
+            let before = STATEMENTS.get();
             world.ask(&ann, &query, json!({ "n": n })).await;
-            count.load(Ordering::Relaxed) - before
+            STATEMENTS.get() - before
         };
         let (two, many) = (counted(2).await, counted(12).await);
         assert!(two > 0 && two == many, "{two} and {many} statements: {query}");
     }
 }
 
-struct StatementCounter(Arc<AtomicUsize>);
+thread_local! {
+    static STATEMENTS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Counts the statements of each thread. For the whole program: what one thread listens to, the threads that do not
+/// would silence at the shared call sites.
+struct StatementCounter;
 
 impl StatementCounter {
-    fn listen() -> (Arc<AtomicUsize>, tracing::subscriber::DefaultGuard) {
-        use tracing_subscriber::layer::SubscriberExt;
-        let count = Arc::default();
-        let subscriber = tracing_subscriber::registry().with(Self(Arc::clone(&count)));
-        let guard = tracing::subscriber::set_default(subscriber);
-        // Other tests have run without one, and their threads have told so to the call sites.
-        tracing::callsite::rebuild_interest_cache();
-        (count, guard)
+    fn install() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            let subscriber = tracing_subscriber::registry().with(Self);
+            tracing::subscriber::set_global_default(subscriber).expect("nobody else listens");
+            tracing::callsite::rebuild_interest_cache();
+        });
     }
 }
 
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for StatementCounter {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+impl<S: tracing::Subscriber> Layer<S> for StatementCounter {
+    fn on_event(&self, event: &tracing::Event<'_>, _: layer::Context<'_, S>) {
         if event.metadata().target() == "sqlx::query" {
-            self.0.fetch_add(1, Ordering::Relaxed);
+            STATEMENTS.set(STATEMENTS.get() + 1);
         }
     }
 }
