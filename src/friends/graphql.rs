@@ -39,7 +39,7 @@ connection!(
 );
 
 /// The viewer's friends, and whom they blocked.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ViewerFriends;
 
 #[Object]

@@ -184,6 +184,17 @@ impl CursorKey for String {
     }
 }
 
+/// An id.
+impl CursorKey for Uuid {
+    fn to_text(&self) -> String {
+        self.simple().to_string()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok()
+    }
+}
+
 /// A time, with an id for those of the same millisecond.
 impl CursorKey for (Timestamp, Uuid) {
     fn to_text(&self) -> String {

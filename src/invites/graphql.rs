@@ -40,7 +40,7 @@ impl From<VisibleInvite> for Invite {
 #[Object]
 impl Invite {
     /// Opaque and stable, e.g. `invite_01h455vb4pex5vsknk084sn02q`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.encode()
     }
 
@@ -107,7 +107,7 @@ connection!(
 );
 
 /// The viewer's invites.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct ViewerInvites;
 
 #[Object]
@@ -265,4 +265,10 @@ impl InvitePayload {
         let conversation_id = changed.as_ref().and_then(|changed| changed.conversation_id);
         Ok(Self { invite: changed.map(|changed| Invite(changed.invite)), conversation_id, user_errors })
     }
+}
+
+/// The invite, when the viewer may see it.
+pub async fn load(ctx: &Context<'_>, id: InviteId) -> Result<Option<Invite>, Error> {
+    let invite = access::visible_invite(app(ctx), &viewer(ctx)?, id).await?;
+    Ok(invite.map(Into::into))
 }

@@ -56,7 +56,7 @@ impl From<VisibleUser> for User {
 #[Object]
 impl User {
     /// Opaque and stable, e.g. `user_01h455vb4pex5vsknk084sn02q`.
-    async fn id(&self) -> ID {
+    pub async fn id(&self) -> ID {
         self.0.id.encode()
     }
 
