@@ -78,8 +78,8 @@ async fn an_accepted_invite_makes_two_friends_and_their_conversation() {
                 "conversation": null, "userErrors": []
             })
         );
-        assert_eq!(world.heard_by(&ann), ["invite"]);
-        assert_eq!(world.heard_by(&bob), ["invite"]);
+        assert_eq!(world.heard_by(&ann).await, ["invite"]);
+        assert_eq!(world.heard_by(&bob).await, ["invite"]);
         assert_eq!(relationship(&world, &bob, "ann").await, "INVITE_RECEIVED");
 
         const ACCEPT: &str = r#"mutation ($id: ID!) { acceptInvite(input: { inviteId: $id }) {
@@ -92,8 +92,8 @@ async fn an_accepted_invite_makes_two_friends_and_their_conversation() {
             accepted["invite"],
             json!({ "status": "ACCEPTED", "inviter": { "relationship": "FRIEND", "conversation": conversation } })
         );
-        assert_eq!(world.heard_by(&ann), ["invite", "friendship", "joined"]);
-        assert_eq!(world.heard_by(&bob), ["invite", "friendship", "joined"]);
+        assert_eq!(world.heard_by(&ann).await, ["invite", "friendship", "joined"]);
+        assert_eq!(world.heard_by(&bob).await, ["invite", "friendship", "joined"]);
         assert_eq!(n_friendships(&world.app).await, 2);
 
         let friends = "{ friends { totalCount edges { since node { username } } nodes { username } } }";
@@ -131,11 +131,11 @@ async fn what_is_not_ones_own_to_answer_is_refused() {
         assert_eq!(code(actions::reject(app, &ann, sent).await), UserErrorCode::Forbidden);
         assert_eq!(code(actions::revoke(app, &bob, sent).await), UserErrorCode::Forbidden);
 
-        world.heard_by(&ann);
-        world.heard_by(&bob);
+        world.heard_by(&ann).await;
+        world.heard_by(&bob).await;
         let rejected = actions::reject(app, &bob, sent).await.expect("rejects").invite;
         assert!(rejected.responded_at.is_some() && rejected.pending_slot.is_none());
-        assert_eq!((world.heard_by(&ann), world.heard_by(&bob)), (vec!["invite"], vec!["invite"]));
+        assert_eq!((world.heard_by(&ann).await, world.heard_by(&bob).await), (vec!["invite"], vec!["invite"]));
         let second = send(app, &ann, "bob").await.expect("a rejected invite frees its slot").invite.id;
         let revoked = actions::revoke(app, &ann, second).await.expect("revokes").invite;
         assert_eq!(revoked.responded_at, None);
@@ -166,11 +166,11 @@ async fn a_blocked_person_is_not_told() {
         let (ann, bob) = (world.user("ann").await, world.discoverable_user("bob").await);
         befriend(&world, &ann, &bob, "bob").await;
         for viewer in [&ann, &bob] {
-            world.heard_by(viewer);
+            world.heard_by(viewer).await;
         }
         friends::actions::block(app, &bob, ann.user_id()).await.expect("blocks");
         friends::actions::block(app, &bob, ann.user_id()).await.expect("blocks again");
-        assert_eq!((world.heard_by(&ann), world.heard_by(&bob)), (vec!["friendship"], vec!["friendship"]));
+        assert_eq!((world.heard_by(&ann).await, world.heard_by(&bob).await), (vec!["friendship"], vec!["friendship"]));
         assert_eq!(relationship(&world, &ann, "bob").await, "NONE");
         assert_eq!(relationship(&world, &bob, "ann").await, "BLOCKED");
         assert_eq!(n_friendships(app).await, 0);
@@ -180,7 +180,7 @@ async fn a_blocked_person_is_not_told() {
 
         // To the blocked, all is as with somebody who does not answer.
         let sent = send(app, &ann, "bob").await.expect("looks sent");
-        assert_eq!((world.heard_by(&ann), world.heard_by(&bob)), (vec!["invite"], vec![]));
+        assert_eq!((world.heard_by(&ann).await, world.heard_by(&bob).await), (vec!["invite"], vec![]));
         assert_eq!(relationship(&world, &ann, "bob").await, "INVITE_SENT");
         assert_eq!(code(send(app, &ann, "bob").await), UserErrorCode::AlreadyInvited);
         const LIST: &str = "{ invites(status: PENDING) { totalCount nodes { id status } } }";
@@ -192,7 +192,7 @@ async fn a_blocked_person_is_not_told() {
         assert_eq!(code(actions::reject(app, &bob, sent.invite.id).await), UserErrorCode::NotFound);
 
         friends::actions::unblock(app, &bob, ann.user_id()).await.expect("unblocks");
-        assert_eq!(world.heard_by(&bob), ["friendship"]);
+        assert_eq!(world.heard_by(&bob).await, ["friendship"]);
         assert_eq!(relationship(&world, &bob, "ann").await, "NONE", "the hidden invite stays hidden");
         let crossed = send(app, &bob, "ann").await.expect("crosses the hidden invite");
         assert_eq!((crossed.invite.id, crossed.invite.hidden), (sent.invite.id, false));
@@ -213,17 +213,17 @@ async fn a_block_ends_what_is_pending_between_the_two() {
         let own = send(app, &ann, "bob").await.expect("sends").invite.id;
         let theirs = send(app, &cid, "ann").await.expect("sends").invite.id;
         for viewer in [&ann, &bob, &cid] {
-            world.heard_by(viewer);
+            world.heard_by(viewer).await;
         }
         friends::actions::block(app, &ann, bob.user_id()).await.expect("blocks");
         friends::actions::block(app, &ann, cid.user_id()).await.expect("blocks");
-        assert_eq!(world.heard_by(&ann), ["invite", "friendship", "friendship"]);
-        assert_eq!((world.heard_by(&bob), world.heard_by(&cid)), (vec!["invite"], vec![]));
+        assert_eq!(world.heard_by(&ann).await, ["invite", "friendship", "friendship"]);
+        assert_eq!((world.heard_by(&bob).await, world.heard_by(&cid).await), (vec!["invite"], vec![]));
         assert_eq!(code(actions::accept(app, &bob, own).await), UserErrorCode::InviteNotPending);
         assert_eq!(code(actions::accept(app, &ann, theirs).await), UserErrorCode::NotFound);
         assert_eq!(relationship(&world, &cid, "ann").await, "INVITE_SENT");
         actions::revoke(app, &cid, theirs).await.expect("the inviter can still revoke it");
-        assert_eq!(world.heard_by(&ann), Vec::<&str>::new());
+        assert_eq!(world.heard_by(&ann).await, Vec::<&str>::new());
 
         assert_eq!(code(friends::actions::block(app, &ann, ann.user_id()).await), UserErrorCode::InvalidInput);
         assert_eq!(code(friends::actions::block(app, &ann, dan.user_id()).await), UserErrorCode::NotFound);
@@ -320,7 +320,7 @@ async fn twenty_sends_at_once_are_one_invite() {
             let (sent, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
             assert_eq!(sent.len(), 1);
             assert!(refused.into_iter().all(|refused| code(refused) == UserErrorCode::AlreadyInvited));
-            assert_eq!(world.heard_by(&bob), ["invite"]);
+            assert_eq!(world.heard_by(&bob).await, ["invite"]);
         }
     }
 }
@@ -345,8 +345,8 @@ async fn crossing_sends_at_once_are_one_friendship() {
                 assert!(matches!(code, UserErrorCode::AlreadyInvited | UserErrorCode::AlreadyFriends), "{code:?}");
             }
             assert_eq!(n_friendships(&world.app).await, 2 * (round + 1));
-            assert_eq!(world.heard_by(&ann), ["invite", "invite", "friendship", "joined"]);
-            assert_eq!(world.heard_by(&bob), ["invite", "invite", "friendship", "joined"]);
+            assert_eq!(world.heard_by(&ann).await, ["invite", "invite", "friendship", "joined"]);
+            assert_eq!(world.heard_by(&bob).await, ["invite", "invite", "friendship", "joined"]);
         }
     }
 }
@@ -469,7 +469,7 @@ async fn only_who_has_a_tie_is_seen() {
         assert!(visible_user(app, &bob, dan.user_id()).await.expect("asks").is_some());
         friends::actions::remove(app, &ann, bob.user_id()).await.expect("removes");
         assert_eq!(relationship(&world, &ann, "bob").await, "NONE", "former friends share a conversation");
-        assert_eq!(world.heard_by(&bob), ["invite", "invite", "friendship", "joined", "friendship"]);
+        assert_eq!(world.heard_by(&bob).await, ["invite", "invite", "friendship", "joined", "friendship"]);
         let (data, errors) = world.try_ask(None, r#"{ user(username: "dan") { id } }"#, json!({})).await;
         assert_eq!((data, errors.len()), (json!({ "user": null }), 1));
     }

@@ -1,27 +1,22 @@
 //! Worlds for the database stories of users, friends and invites: an [`App`] on a database of its own, people in it,
-//! and an ear on the bus.
+//! and an eye on the event log.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_graphql::{EmptySubscription, MergedObject, Request, Schema, Variables};
 use clap::Parser;
-use entity::{SessionId, UserId, user};
-use futures_util::future::BoxFuture;
+use entity::{SessionId, UserId, event, user};
 use parking_lot::Mutex;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use secrecy::ExposeSecret;
 use serde_json::Value;
 
 use crate::{
-    app::App,
-    auth::{Caller, Passwords, RequestContext, Revocations, Tokens, Viewer},
+    app::{self, App},
+    auth::{Caller, RequestContext, Viewer},
     clock::Clock,
     config::{Config, DatabaseUrl},
-    db::Db,
-    events::{Delivery, Event, Topic, bus::Bus},
     graphql::CurrentLoaders,
-    messages::Committer,
-    rate_limits::RateLimits,
 };
 
 /// What a story can ask: the fields of `Viewer` are at the root.
@@ -37,7 +32,8 @@ pub type TestSchema = Schema<Query, crate::graphql::Mutation, EmptySubscription>
 pub struct World {
     pub app: Arc<App>,
     pub schema: TestSchema,
-    heard: Arc<Ear>,
+    /// How far the event log was read for each person.
+    told: Mutex<HashMap<UserId, i64>>,
     _files: tempfile::TempDir,
 }
 
@@ -73,23 +69,12 @@ impl World {
             #[command(flatten)]
             config: Config,
         }
-        let config = Options::parse_from(["kith", "--database-url", url]).config;
-        let db = Db::connect(&config.storage).await.expect("connects");
-        db.migrate().await.expect("migrates");
-        let heard = Arc::new(Ear::default());
-        let app = Arc::new(App {
-            config,
-            db,
-            clock: Clock,
-            tokens: Tokens::new(&[7; 32], 900),
-            passwords: Passwords::new().expect("hashes"),
-            revocations: Arc::new(Revocations::default()),
-            rate_limits: RateLimits {},
-            bus: Arc::clone(&heard) as Arc<dyn Bus>,
-            committer: Committer {},
-        });
+        let secret = "a-secret-of-at-least-thirty-two-bytes";
+        let arguments = ["kith", "--database-url", url, "--jwt-secret", secret, "--rate-limits", "off"];
+        let config = Options::parse_from(arguments).config;
+        let app = app::build(config).await.expect("builds");
         let schema = Schema::build(Query::default(), crate::graphql::Mutation::default(), EmptySubscription).finish();
-        Self { app, schema, heard, _files: files }
+        Self { app, schema, told: Mutex::default(), _files: files }
     }
 
     /// Makes somebody who has not opted in to discovery.
@@ -114,19 +99,23 @@ impl World {
         Viewer::proven(id, self.app.clock.new_id::<SessionId>())
     }
 
-    /// The names of what somebody heard since the last question, in order.
-    pub fn heard_by(&self, viewer: &Viewer) -> Vec<&'static str> {
-        let mut heard = self.heard.0.lock();
-        let (mine, others) = heard.drain(..).partition(|delivery| delivery.topic == Topic::User(viewer.user_id()));
-        *heard = others;
-        let name = |delivery: &Arc<Delivery>| match delivery.event {
-            Event::InviteChanged { .. } => "invite",
-            Event::FriendshipChanged { .. } => "friendship",
-            Event::ConversationJoined { .. } => "joined",
+    /// What the event log has for somebody since the last question, in order.
+    pub async fn heard_by(&self, viewer: &Viewer) -> Vec<&'static str> {
+        use event::{Column, Entity};
+        let after = self.told.lock().get(&viewer.user_id()).copied().unwrap_or(0);
+        let query = Entity::find().filter(Column::ConversationId.is_null()).filter(Column::UserId.eq(viewer.user_id()));
+        let query = query.filter(Column::Id.gt(after)).order_by_asc(Column::Id);
+        let rows = query.all(self.app.db.read()).await.expect("reads the log");
+        if let Some(row) = rows.last() {
+            self.told.lock().insert(viewer.user_id(), row.id);
+        }
+        let name = |row: &event::Model| match row.kind {
+            event::Kind::InviteChanged => "invite",
+            event::Kind::FriendshipChanged => "friendship",
+            event::Kind::ConversationJoined => "joined",
             _ => "other",
         };
-        let mine: Vec<Arc<Delivery>> = mine;
-        mine.iter().map(name).collect()
+        rows.iter().map(name).collect()
     }
 
     /// Runs an operation; answers `data`.
@@ -156,25 +145,5 @@ impl World {
         let response = response.expect("answers in time");
         let errors = response.errors.into_iter().map(|error| error.message).collect();
         (response.data.into_json().expect("is JSON"), errors)
-    }
-}
-
-/// A bus with nobody on it but the story.
-#[derive(Default)]
-struct Ear(Mutex<Vec<Arc<Delivery>>>);
-
-impl Bus for Ear {
-    fn publish(&self, deliveries: Vec<Arc<Delivery>>) {
-        self.0.lock().extend(deliveries);
-    }
-
-    fn join(&self, _: Vec<Topic>) -> BoxFuture<'_, ()> {
-        Box::pin(async {})
-    }
-
-    fn leave(&self, _: Topic) {}
-
-    fn is_healthy(&self) -> bool {
-        true
     }
 }
