@@ -15,7 +15,7 @@ use bytes::Bytes;
 use entity::Timestamp;
 use futures_util::{Sink, SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::{JoinError, JoinHandle},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -299,8 +299,9 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, end:
             socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await?;
         }
         if readable {
-            // Reading also sends the answer to the peer's close frame.
+            // Reading answers the peer's close frame, and leaves the answer in the buffer.
             while let Some(Ok(_)) = socket.next().await {}
+            socket.get_mut().flush().await?;
         } else {
             // Unread bytes would make the system reset the connection, close frame and all.
             let mut bytes = vec![0; 4096];
