@@ -59,6 +59,7 @@ pub struct Engine {
     /// Mutations on their way. They end by themselves, also when their client has gone; a server that closes waits
     /// for them.
     pub mutations: TaskTracker,
+    introspection: bool,
     meters: OperationMeters,
 }
 
@@ -122,41 +123,42 @@ impl Engine {
     pub fn new(app: Arc<App>) -> Self {
         Self {
             schema: build_schema(&app),
+            introspection: app.config.introspection(),
             app,
             documents: DocumentCache::new(guard::Limits::default()),
             mutations: TaskTracker::new(),
-            meters: OperationMeters::new(),
+            meters: OperationMeters::find(),
         }
     }
 
     /// Finds or parses the document, keeps the limits and picks the operation. Whether it fits the schema shows when
     /// it is executed.
     pub fn prepare(&self, request: GraphqlRequest) -> Result<Prepared, RequestErrors> {
-        self.try_prepare(request).map_err(|(kind, mut error)| {
-            match kind {
-                Some(kind) => self.meters.count(kind, Outcome::Refused),
-                None => self.meters.refused(),
-            }
+        self.try_prepare(request).map_err(|mut error| {
+            self.meters.refused();
             error.message = tidy(std::mem::take(&mut error.message));
             vec![error]
         })
     }
 
-    fn try_prepare(&self, request: GraphqlRequest) -> Result<Prepared, (Option<OperationType>, ServerError)> {
+    fn try_prepare(&self, request: GraphqlRequest) -> Result<Prepared, ServerError> {
         // Some clients send an empty name where they have none.
         let operation_name = request.operation_name.filter(|name| !name.is_empty());
         let variables = request.variables.unwrap_or_default();
-        // The parser panics at an escaped surrogate.
+        // The parser is not ours: a panic in it may cost a request, but not the other operations of a socket.
         let document = catch_unwind(AssertUnwindSafe(|| self.documents.get(&request.query)))
-            .map_err(|_| (None, coded("The document has an escape that is no character.", "GRAPHQL_PARSE_FAILED")))?
-            .map_err(|error| (None, document_error(&error)))?;
-        let outline = document
-            .outline(operation_name.as_deref())
-            .map_err(|refusal| (None, coded(refusal.to_string(), refusal.code())))?;
+            .map_err(|_| coded("The document cannot be read.", "GRAPHQL_PARSE_FAILED"))?
+            .map_err(|error| document_error(&error))?;
+        let refused = |refusal: guard::Refusal| coded(refusal.to_string(), refusal.code());
+        let outline = document.outline(operation_name.as_deref()).map_err(refused)?;
+        // The library would answer null where its own schema says there is no null.
+        if outline.introspects && !self.introspection {
+            return Err(coded("Introspection is off.", "GRAPHQL_VALIDATION_FAILED"));
+        }
         let kind = outline.kind;
-        check_variables(&document, operation_name.as_deref(), &variables).map_err(|error| (Some(kind), error))?;
+        check_variables(&document, operation_name.as_deref(), &variables)?;
         guard::cost(&document.document, operation_name.as_deref(), &variables, self.documents.limits())
-            .map_err(|refusal| (Some(kind), coded(refusal.to_string(), refusal.code())))?;
+            .map_err(refused)?;
         Ok(Prepared { document, operation_name, variables, kind })
     }
 
@@ -405,4 +407,95 @@ fn tidy(message: String) -> String {
         tidied.push('…');
     }
     tidied
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::Pos;
+
+    use super::*;
+
+    /// An error as it comes out of a resolver's field.
+    fn of_field(error: impl Into<async_graphql::Error>) -> Response {
+        let error = error.into().into_server_error(Pos { line: 1, column: 2 });
+        Response::from_errors(vec![error.with_path(vec![PathSegment::Field("a".into()), PathSegment::Index(3)])])
+    }
+
+    fn finished(mut response: Response) -> (serde_json::Value, Option<u64>) {
+        let began = has_begun(&response);
+        let retry_after = finish(&mut response, began, "request-1");
+        (serde_json::to_value(&response.errors[0]).expect("is JSON"), retry_after)
+    }
+
+    #[test]
+    fn every_error_has_its_code() {
+        for (error, code) in [
+            (Error::Unauthenticated("x"), "UNAUTHENTICATED"),
+            (Error::NotFound("x"), "NOT_FOUND"),
+            (Error::Forbidden("x"), "FORBIDDEN"),
+            (Error::bad_input("x"), "BAD_USER_INPUT"),
+            (Error::RateLimited(Duration::from_millis(1)), "RATE_LIMITED"),
+            (Error::Unavailable("secret cause".into()), "UNAVAILABLE"),
+            (Error::internal("secret cause"), "INTERNAL"),
+        ] {
+            let (error, _) = finished(of_field(error));
+            assert_eq!(error["extensions"]["code"], code);
+            assert_eq!(error["path"], serde_json::json!(["a", 3]));
+        }
+    }
+
+    #[test]
+    fn our_own_faults_are_masked() {
+        for response in [
+            of_field(Error::internal("secret cause")),
+            of_field(Error::Unavailable("secret cause".into())),
+            of_field(DbErr::Custom("secret cause".into())),
+            of_field(std::io::Error::other("secret cause")),
+        ] {
+            let (error, _) = finished(response);
+            assert!(!error.to_string().contains("secret cause"), "{error}");
+            assert_eq!(error["extensions"]["requestId"], "request-1");
+        }
+        let (told, _) = finished(of_field(Error::NotFound("No such invite.")));
+        assert_eq!(told["message"], "No such invite.");
+        assert!(told["extensions"].get("requestId").is_none());
+    }
+
+    #[test]
+    fn a_limit_says_how_long_to_wait() {
+        let (error, retry_after) = finished(of_field(Error::RateLimited(Duration::from_millis(2100))));
+        assert_eq!(error["extensions"]["retryAfter"], 3);
+        assert_eq!(retry_after, Some(3));
+    }
+
+    #[test]
+    fn what_the_library_refuses_is_told_apart() {
+        let before = |message: &str| Response::from_errors(vec![ServerError::new(message, None)]);
+        let (error, _) = finished(before("Unknown field \"a\" on type \"Query\"."));
+        assert_eq!(error["extensions"]["code"], "GRAPHQL_VALIDATION_FAILED");
+        let (error, _) = finished(before("Invalid value for argument \"a\", expected type \"Int\""));
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT");
+        let (error, _) = finished(of_field(async_graphql::Error::new("Failed to parse \"DateTime\"")));
+        assert_eq!(error["extensions"]["code"], "BAD_USER_INPUT");
+    }
+
+    #[test]
+    fn messages_are_one_line_and_few() {
+        assert_eq!(tidy("a\n  b\u{7}c".into()), "a   b c");
+        assert_eq!(tidy("é".repeat(1000)).chars().count(), MAX_MESSAGE + 1);
+        let mut response = Response::from_errors((0..50).map(|_| ServerError::new("x", None)).collect());
+        finish(&mut response, false, "request-1");
+        assert_eq!(response.errors.len(), MAX_ERRORS);
+    }
+
+    #[test]
+    fn only_objects_are_requests() {
+        for bad in
+            ["", " ", "[]", "[{\"query\":\"{a}\"}]", "[\"{a}\",null,null,null]", "null", "1", "{}", "{\"query\":null}"]
+        {
+            assert!(GraphqlRequest::from_json(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(GraphqlRequest::from_json(b" {\"query\":\"{a}\",\"more\":[1]}").is_ok());
+        assert!(GraphqlRequest::from_json(b"{\"query\":\"\xff\"}").is_err());
+    }
 }

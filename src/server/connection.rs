@@ -77,7 +77,7 @@ pub struct Connection {
     progress: Arc<Progress>,
     /// When the head that has begun must be here.
     head_deadline: Instant,
-    /// Since when no request is being answered; none while one is.
+    /// Since when nothing is asked: the last piece of an answer. None while something is.
     idle_since: Option<Instant>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
@@ -95,7 +95,7 @@ impl Connection {
             read_timer: None,
             write_timer: None,
             _permit: permit,
-            _open: OpenConnection::new(),
+            _open: OpenConnection::count(),
         }
     }
 
@@ -139,11 +139,15 @@ impl Connection {
 
     /// The outcome of a write: one that cannot go on for too long is an error.
     fn check_write<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        let phase = self.progress.phase();
         if polled.is_ready() {
             self.write_timer = None;
+            if phase == Phase::Idle {
+                self.idle_since = Some(Instant::now());
+            }
             return polled;
         }
-        if self.progress.phase() == Phase::Upgraded {
+        if phase == Phase::Upgraded {
             return Poll::Pending;
         }
         let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));

@@ -2,7 +2,7 @@
 //!
 //! | name | type | labels | counts |
 //! | --- | --- | --- | --- |
-//! | [`OPERATIONS`] | counter | `kind`: query, mutation, subscription; `outcome`: ok, errors, refused | operations; refused: never executed |
+//! | [`OPERATIONS`] | counter | `kind`: query, mutation, subscription, unknown; `outcome`: ok, errors, refused | operations; refused: never executed |
 //! | [`OPERATION_SECONDS`] | histogram | `kind`: query, mutation | time to execute an operation |
 //! | [`CONNECTIONS`] | gauge | | TCP connections that are open |
 //! | [`CONNECTIONS_REFUSED`] | counter | | connections over the limit |
@@ -90,7 +90,7 @@ fn describe() {
 pub struct OpenConnection(());
 
 impl OpenConnection {
-    pub fn new() -> Self {
+    pub fn count() -> Self {
         gauge!(CONNECTIONS).increment(1.0);
         Self(())
     }
@@ -115,7 +115,7 @@ pub enum Outcome {
 /// The counters that every operation moves, looked up once.
 pub struct OperationMeters {
     kinds: [KindMeters; 3],
-    /// Refused before its kind was known.
+    /// Refused by the guard or the parser.
     unknown: Counter,
 }
 
@@ -127,7 +127,8 @@ struct KindMeters {
 }
 
 impl OperationMeters {
-    pub fn new() -> Self {
+    /// Of this process's recorder, which is installed if it was not.
+    pub fn find() -> Self {
         install();
         let outcome = |kind, outcome| counter!(OPERATIONS, "kind" => kind, "outcome" => outcome);
         let kinds = ["query", "mutation", "subscription"].map(|kind| KindMeters {
@@ -153,7 +154,7 @@ impl OperationMeters {
         }
     }
 
-    /// A document that could not be read.
+    /// An operation that the guard or the parser refused.
     pub fn refused(&self) {
         self.unknown.increment(1);
     }

@@ -95,6 +95,8 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));
     let connections = TaskTracker::new();
     let keep_up = tokio::spawn(metrics::keep_up());
+    // So that a lack of descriptors is one line in the log and not ten each second.
+    let mut can_accept = true;
 
     loop {
         let accepted = tokio::select! {
@@ -103,15 +105,21 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match Arc::clone(&permits).try_acquire_owned() {
-                Ok(permit) => {
-                    connections.spawn(serve(Arc::clone(&front), stream, peer.ip(), permit));
+            Ok((stream, peer)) => {
+                can_accept = true;
+                match Arc::clone(&permits).try_acquire_owned() {
+                    Ok(permit) => {
+                        connections.spawn(serve(Arc::clone(&front), stream, peer.ip(), permit));
+                    }
+                    Err(_) => refuse_connection(&stream),
                 }
-                Err(_) => refuse_connection(&stream),
-            },
+            }
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::warn!(%error, "accepting connections is not possible for a moment");
+                if can_accept {
+                    tracing::warn!(%error, "accepting connections is not possible for a moment");
+                    can_accept = false;
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
