@@ -15,7 +15,7 @@ use bytes::Bytes;
 use entity::Timestamp;
 use futures_util::{Sink, SinkExt, StreamExt};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     task::{JoinError, JoinHandle},
     time::{Instant, sleep_until, timeout, timeout_at},
 };
@@ -221,7 +221,11 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
             // Who does not read is not listened to either, and nothing more is taken from the outbox: it is bounded.
             if socket.get_ref().is_waiting() {
                 match poll_flush(socket, cx) {
-                    Poll::Ready(Ok(())) => times.write_by = None,
+                    // The pongs to look for have waited as long as this write.
+                    Poll::Ready(Ok(())) if times.write_by.take().is_some() => {
+                        n_batches_since_read = BATCHES_BEFORE_READ
+                    }
+                    Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(_)) => return Poll::Ready(Wake::WriteFailed),
                     Poll::Pending if times.write_by.is_none() => return Poll::Ready(Wake::Stuck),
                     Poll::Pending => return Poll::Pending,
@@ -232,13 +236,13 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
                 n_batches_since_read += 1;
                 return Poll::Ready(Wake::ToTell(taken));
             }
-            n_batches_since_read = 0;
             if let Poll::Ready((idx, ran)) = operations.poll_running(cx) {
                 return Poll::Ready(Wake::Ran(idx, ran));
             }
             if let Poll::Ready(heard) = socket.poll_next_unpin(cx) {
                 return Poll::Ready(Wake::Heard(heard));
             }
+            n_batches_since_read = 0;
             if reads_first { operations.outbox.poll_take(cx, &mut batch).map(Wake::ToTell) } else { Poll::Pending }
         })
         .await;
@@ -248,7 +252,8 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
                 times.n_unanswered_pings = 0;
                 let out = socket.get_mut().buffer();
                 let done = match understand(heard) {
-                    Ok(Some(ClientMessage::Subscribe { .. })) if times.is_leaving() => Err(Close::DRAIN),
+                    // The client asks the next server again when this one has left.
+                    Ok(Some(ClientMessage::Subscribe { .. })) if times.is_leaving() => Ok(()),
                     Ok(Some(message)) => operations.hear(message, out),
                     Ok(None) => Ok(()),
                     Err(end) => return end,
@@ -299,8 +304,9 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, end:
             socket.send(Message::Close(Some(CloseFrame { code: code.into(), reason: reason.into() }))).await?;
         }
         if readable {
-            // Reading also sends the answer to the peer's close frame.
+            // Reading answers the peer's close frame, and leaves the answer in the buffer.
             while let Some(Ok(_)) = socket.next().await {}
+            socket.get_mut().flush().await?;
         } else {
             // Unread bytes would make the system reset the connection, close frame and all.
             let mut bytes = vec![0; 4096];
