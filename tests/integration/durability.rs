@@ -23,14 +23,21 @@ struct Sends {
 }
 
 /// Sends until the server is gone.
-async fn send_until_cut(person: Person, conversation: String, name: String, sends: Arc<Mutex<Sends>>, n: Arc<AtomicUsize>) {
+async fn send_until_cut(
+    person: Person,
+    conversation: String,
+    name: String,
+    sends: Arc<Mutex<Sends>>,
+    n: Arc<AtomicUsize>,
+) {
     for m in 0.. {
         let key = format!("{name}.{m}");
         let input = json!({"conversationId": conversation, "body": key, "idempotencyKey": key});
         match person.try_send_input(input).await {
             Ok(payload) => {
                 let node = &payload.ok()["messageEdge"]["node"];
-                let answer = (node["id"].as_str().expect("an id").to_owned(), node["sequence"].as_i64().expect("a number"));
+                let answer =
+                    (node["id"].as_str().expect("an id").to_owned(), node["sequence"].as_i64().expect("a number"));
                 sends.lock().answered.insert(key, answer);
                 n.fetch_add(1, Ordering::Relaxed);
             }
@@ -90,7 +97,8 @@ story!(a_server_killed_under_load_keeps_every_answered_send, |world| async {
             .collect();
         assert_eq!(stored.len(), history.len(), "no key made two messages");
         assert_eq!(stored, sends.lock().answered, "what was answered is there, as it was answered, and nothing else");
-        let sequences: Vec<i64> = history.iter().map(|message| message["sequence"].as_i64().expect("a number")).collect();
+        let sequences: Vec<i64> =
+            history.iter().map(|message| message["sequence"].as_i64().expect("a number")).collect();
         assert_eq!(sequences, (1..=history.len() as i64).collect::<Vec<_>>(), "without a gap");
     }
 });

@@ -301,11 +301,12 @@ story!(a_blocked_person_is_not_told, |world| async {
     );
     let incoming = alice.invites("INCOMING").await;
     assert!(incoming.iter().all(|invite| invite["inviter"]["id"] != bob.id.as_str() || invite["status"] != "PENDING"));
-    let accepted = alice
-        .answer_invite("acceptInvite", from_bob.ok()["invite"]["id"].as_str().expect("an id"))
-        .await;
+    let accepted = alice.answer_invite("acceptInvite", from_bob.ok()["invite"]["id"].as_str().expect("an id")).await;
     assert!(accepted.code().is_some(), "what alice cannot see she cannot accept");
-    assert_eq!(bob.answer_invite("revokeInvite", from_bob.ok()["invite"]["id"].as_str().expect("an id")).await.code(), None);
+    assert_eq!(
+        bob.answer_invite("revokeInvite", from_bob.ok()["invite"]["id"].as_str().expect("an id")).await.code(),
+        None
+    );
 
     alice.to_user("unblockUser", &bob).await.ok();
     assert_eq!(alice.relationship_to(&bob).await, "NONE", "unblocking is not befriending");
@@ -335,7 +336,11 @@ story!(strangers_are_found_only_when_they_want_to_be, |world| async {
         assert_ne!(answer.code(), Some("INTERNAL"), "{wild:?}: {}", answer.text);
     }
     alice.befriend(&shy).await;
-    assert_eq!(alice.ask(user, json!({"name": shy.name})).await["user"]["id"], shy.id.as_str(), "friends see each other");
+    assert_eq!(
+        alice.ask(user, json!({"name": shy.name})).await["user"]["id"],
+        shy.id.as_str(),
+        "friends see each other"
+    );
     assert_eq!(found("shy").await, json!([{"username": "shy.open"}]), "search shows only who opted in");
 });
 
@@ -349,7 +354,8 @@ story!(a_username_belongs_to_one_person, |world| async {
     };
     assert_eq!(register("alice", "other@example.org").await.code(), Some("USERNAME_TAKEN"));
     assert_eq!(register("ALICE", "other@example.org").await.code(), Some("USERNAME_TAKEN"));
-    let racing = futures_util::future::join_all((0..6).map(|n| register("racer", &format!("racer{n}@example.org")))).await;
+    let racing =
+        futures_util::future::join_all((0..6).map(|n| register("racer", &format!("racer{n}@example.org")))).await;
     let outcomes: Vec<_> = racing.iter().map(Payload::code).collect();
     assert_eq!(outcomes.iter().filter(|code| code.is_none()).count(), 1, "{outcomes:?}");
     assert!(outcomes.iter().all(|code| matches!(code, None | Some("USERNAME_TAKEN"))), "{outcomes:?}");
@@ -359,7 +365,9 @@ story!(a_username_belongs_to_one_person, |world| async {
         assert_eq!(payload.value()["userErrors"][0]["field"], json!(["input", "username"]), "{username:?}");
         assert!(payload.value()["accessToken"].is_null());
     }
-    for email in ["", "no at sign", "a@b@c", "a@b\u{0}.example", "a b@example.org", &format!("{}@example.org", "x".repeat(300))] {
+    for email in
+        ["", "no at sign", "a@b@c", "a@b\u{0}.example", "a b@example.org", &format!("{}@example.org", "x".repeat(300))]
+    {
         assert_eq!(register("fine_name", email).await.code(), Some("INVALID_INPUT"), "{email:?}");
     }
     for password in ["", "short", "password123", &"x".repeat(600)] {

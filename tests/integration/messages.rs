@@ -23,8 +23,7 @@ story!(twenty_sends_with_one_key_make_one_message_and_one_event, |world| async {
     let input = json!({"conversationId": conversation, "body": "Once.", "idempotencyKey": "the same key"});
 
     let sends = join_all((0..20).map(|_| alice.send_input(input.clone()))).await;
-    let ids: HashSet<&str> =
-        sends.iter().map(|sent| node(sent.ok())["id"].as_str().expect("an id")).collect();
+    let ids: HashSet<&str> = sends.iter().map(|sent| node(sent.ok())["id"].as_str().expect("an id")).collect();
     assert_eq!(ids.len(), 1, "all get the same message");
     let n_first = sends.iter().filter(|sent| sent.ok()["replayed"] == false).count();
     assert_eq!(n_first, 1, "one was the first, the others are told that they repeat it");
@@ -95,9 +94,14 @@ story!(eight_senders_and_two_listeners_agree_on_one_order_without_gaps, |world| 
     let expected: Vec<i64> = (last_marker + 1..=last_marker + 8 * N_EACH as i64).collect();
     assert_eq!(sequences, expected);
     let history = alice.history(&conversation).await;
-    assert_eq!(history.iter().map(sequence).collect::<Vec<_>>(), (1..=*expected.last().expect("some")).collect::<Vec<_>>());
-    assert_eq!(history[last_marker as usize..].iter().map(|message| message["body"].to_string()).collect::<Vec<_>>(),
-        order(&by_bob).into_iter().map(|(_, body)| body).collect::<Vec<_>>());
+    assert_eq!(
+        history.iter().map(sequence).collect::<Vec<_>>(),
+        (1..=*expected.last().expect("some")).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        history[last_marker as usize..].iter().map(|message| message["body"].to_string()).collect::<Vec<_>>(),
+        order(&by_bob).into_iter().map(|(_, body)| body).collect::<Vec<_>>()
+    );
 });
 
 story!(a_message_can_be_answered_edited_and_deleted_and_a_replay_never_shows_what_was_deleted, |world| async {
@@ -116,7 +120,8 @@ story!(a_message_can_be_answered_edited_and_deleted_and_a_replay_never_shows_wha
         assert_eq!(node(&added), &first);
         added["cursor"].clone()
     };
-    let reply = bob.send_input(json!({"conversationId": conversation, "body": "Really?", "replyToId": first["id"]})).await;
+    let reply =
+        bob.send_input(json!({"conversationId": conversation, "body": "Really?", "replyToId": first["id"]})).await;
     assert_eq!(node(reply.ok())["replyTo"]["id"], first["id"]);
     assert_eq!(node(&ears.next().await)["replyTo"]["id"], first["id"]);
     for reply_to in [foreign["id"].clone(), json!("msg_00000000000000000000000000"), json!("nonsense")] {
@@ -158,7 +163,10 @@ story!(a_message_can_be_answered_edited_and_deleted_and_a_replay_never_shows_wha
     let after = json!({"conversationId": conversation, "after": cursor_before});
     let mut replay = resumed.subscribe(MESSAGE_EVENTS, after.clone());
     let replayed = replay.take(3).await;
-    assert_eq!(replayed.iter().map(|event| event["type"].as_str().expect("a type")).collect::<Vec<_>>(), ["ADDED", "EDITED", "DELETED"]);
+    assert_eq!(
+        replayed.iter().map(|event| event["type"].as_str().expect("a type")).collect::<Vec<_>>(),
+        ["ADDED", "EDITED", "DELETED"]
+    );
     assert!(!json!(replayed).to_string().contains("forgot"), "{replayed:?}");
     resumed = alice.socket().await;
     let (_, everything) = resumed.follow(None).await;
@@ -370,7 +378,9 @@ story!(absurd_page_arguments_are_refused, |world| async {
         );
     }
     for too_big in ["2147483648", "1e3", "\"1\"", "1.5"] {
-        let query = format!("query($id: ID!) {{ conversation(id: $id) {{ messages(first: {too_big}) {{ nodes {{ id }} }} }} }}");
+        let query = format!(
+            "query($id: ID!) {{ conversation(id: $id) {{ messages(first: {too_big}) {{ nodes {{ id }} }} }} }}"
+        );
         let answer = bob.graphql(&query, json!({"id": conversation})).await;
         assert!(!answer.errors().is_empty() && answer.code() != Some("INTERNAL"), "{too_big}: {}", answer.text);
     }
@@ -381,9 +391,16 @@ story!(absurd_page_arguments_are_refused, |world| async {
 
     // The other lists pass the same gate.
     for field in ["friends", "invites", "conversations", "blockedUsers"] {
-        for arguments in ["first: -1", "first: 101", "last: 101", "first: 1, last: 1", "first: 1, after: \"nonsense\""] {
-            let answer = bob.graphql(&format!("{{ viewer {{ {field}({arguments}) {{ nodes {{ __typename }} }} }} }}"), json!({})).await;
-            assert!(matches!(answer.code(), Some("BAD_USER_INPUT" | "TOO_COMPLEX")), "{field}({arguments}): {}", answer.text);
+        for arguments in ["first: -1", "first: 101", "last: 101", "first: 1, last: 1", "first: 1, after: \"nonsense\""]
+        {
+            let answer = bob
+                .graphql(&format!("{{ viewer {{ {field}({arguments}) {{ nodes {{ __typename }} }} }} }}"), json!({}))
+                .await;
+            assert!(
+                matches!(answer.code(), Some("BAD_USER_INPUT" | "TOO_COMPLEX")),
+                "{field}({arguments}): {}",
+                answer.text
+            );
         }
     }
 });
@@ -468,12 +485,16 @@ story!(conversations_are_listed_by_their_last_activity, |world| async {
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         alice.send(&conversations[index], &format!("{n}")).await;
     }
-    let viewer = alice.viewer("conversations(first: 2) { nodes { id lastMessage { body } } pageInfo { hasNextPage endCursor } }").await;
+    let viewer = alice
+        .viewer("conversations(first: 2) { nodes { id lastMessage { body } } pageInfo { hasNextPage endCursor } }")
+        .await;
     assert_eq!(
         viewer["conversations"]["nodes"],
         json!([{"id": conversations[1], "lastMessage": {"body": "4"}}, {"id": conversations[0], "lastMessage": {"body": "3"}}])
     );
     let after = viewer["conversations"]["pageInfo"]["endCursor"].as_str().expect("a cursor");
-    let rest = alice.viewer(&format!("conversations(first: 2, after: {after:?}) {{ nodes {{ id }} pageInfo {{ hasNextPage }} }}")).await;
+    let rest = alice
+        .viewer(&format!("conversations(first: 2, after: {after:?}) {{ nodes {{ id }} pageInfo {{ hasNextPage }} }}"))
+        .await;
     assert_eq!(rest["conversations"], json!({"nodes": [{"id": conversations[2]}], "pageInfo": {"hasNextPage": false}}));
 });

@@ -119,14 +119,17 @@ async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
     let trouble = async {
         // The length of the outage is what the story is about.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        if freeze { redis.freeze() } else { redis.kill().await }
+        if freeze {
+            redis.freeze()
+        } else {
+            redis.kill().await
+        }
         tokio::time::sleep(Duration::from_secs(5)).await;
         if freeze { redis.thaw() } else { redis.start().await }
     };
-    let (n, m, ()) = within(PATIENCE * 3, "the load", async {
-        tokio::join!(sender(alice.clone()), sender(bob.clone()), trouble)
-    })
-    .await;
+    let (n, m, ()) =
+        within(PATIENCE * 3, "the load", async { tokio::join!(sender(alice.clone()), sender(bob.clone()), trouble) })
+            .await;
     let last = alice.send(&conversation, "After.").await["sequence"].as_i64().expect("a number");
     assert_eq!(last, first + n + m + 1, "every send was answered");
     let mut heard = Vec::new();

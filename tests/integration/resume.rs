@@ -43,7 +43,8 @@ story!(a_resumed_conversation_tells_each_change_once_and_in_order, |world| async
     }
 
     let socket = bob.socket().await;
-    let mut resumed = socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": last["cursor"]}));
+    let mut resumed =
+        socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": last["cursor"]}));
     let replayed = resumed.take(happened.len()).await;
     assert_eq!(replayed.iter().map(change).collect::<Vec<_>>(), happened);
     for n in 0..3 {
@@ -81,7 +82,8 @@ story!(a_long_absence_is_replayed_while_others_go_on_talking, |world| async {
     };
     within(PATIENCE * 4, "the sends", send_many(N_MISSED)).await;
     let socket = bob.socket().await;
-    let mut resumed = socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": place["cursor"]}));
+    let mut resumed =
+        socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": place["cursor"]}));
     let (_, heard) = within(PATIENCE * 4, "the replay", async {
         tokio::join!(send_many(100), resumed.take(N_MISSED as usize + 100))
     })
@@ -185,7 +187,6 @@ story!(a_cursor_that_cannot_be_resumed_from_is_refused_aloud, |world| async {
         other => panic!("heard {other:?}"),
     };
     let nonsense = ["", "nonsense", "🦀", "\u{0}", "AAAA", &"A".repeat(3000)];
-    let foreign = [("of another conversation", &conversation, &other), ("of a list", &edge_cursor, &conversation)];
     for after in nonsense {
         let mut refused = socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": after}));
         assert_eq!(refusal_of(refused.hear().await).await, "BAD_USER_INPUT", "{after:?}");
@@ -193,7 +194,6 @@ story!(a_cursor_that_cannot_be_resumed_from_is_refused_aloud, |world| async {
         let refusal = refusal_of(refused.hear().await).await;
         assert!(matches!(refusal.as_str(), "BAD_USER_INPUT" | "ResyncRequired"), "{after:?}: {refusal}");
     }
-    let _ = foreign;
     for (what, after, conversation) in [
         ("another conversation's", &cursor, &other),
         ("a list's", &edge_cursor, &conversation),
@@ -380,7 +380,8 @@ story!(an_event_stream_over_http_hears_the_same_and_resumes, |world| async {
     for n in 0..5 {
         alice.send(&conversation, &format!("missed {n}")).await;
     }
-    let mut stream = EventSource::open(&bob, MESSAGE_EVENTS, variables(&event["cursor"])).await.expect("it is accepted");
+    let mut stream =
+        EventSource::open(&bob, MESSAGE_EVENTS, variables(&event["cursor"])).await.expect("it is accepted");
     for n in 1..=5 {
         let (name, data) = stream.next().await.expect("the stream is open");
         assert_eq!(name, "next");

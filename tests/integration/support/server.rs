@@ -108,11 +108,6 @@ impl Server {
         server
     }
 
-    /// Another process on the same database, Redis and secret.
-    pub async fn second(&self, world: &World) -> Self {
-        world.server().await
-    }
-
     /// Somebody new with an account here.
     pub async fn person(&self, name: &str) -> Person {
         Person::register(self, name).await

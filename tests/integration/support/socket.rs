@@ -103,7 +103,8 @@ impl RawSocket {
         }
         let address = address(url);
         let target = address.parse().expect("an address");
-        let mut tcp = within(PATIENCE, "a connection", socket.connect(target)).await.expect("the server can be reached");
+        let mut tcp =
+            within(PATIENCE, "a connection", socket.connect(target)).await.expect("the server can be reached");
         tcp.set_nodelay(true).expect("small frames leave at once");
         let mut request = format!(
             "GET /graphql/ws HTTP/1.1\r\nhost: {address}\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
@@ -248,7 +249,8 @@ impl Socket {
         let reachable = TcpStream::connect(address(&client.url)).await;
         drop(reachable.map_err(|error| error.to_string())?);
         let mut raw = RawSocket::open(&client.url, Upgrade::default()).await.map_err(|error| format!("{error:?}"))?;
-        let payload = client.token.as_ref().map_or(json!({}), |token| json!({"authorization": format!("Bearer {token}")}));
+        let payload =
+            client.token.as_ref().map_or(json!({}), |token| json!({"authorization": format!("Bearer {token}")}));
         raw.send(json!({"type": "connection_init", "payload": payload})).await;
         match raw.next().await {
             Frame::Json(answer) if answer["type"] == "connection_ack" => Ok(Self::new(raw)),
