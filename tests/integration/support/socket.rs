@@ -273,7 +273,7 @@ impl Socket {
         self.operations.lock().insert(id.clone(), sender);
         let payload = json!({"query": query, "variables": variables});
         self.say(json!({"type": "subscribe", "id": id, "payload": payload}));
-        Subscription { id, heard, outgoing: self.outgoing.clone(), ended: self.ended.clone() }
+        Subscription { heard, ended: self.ended.clone() }
     }
 
     /// Follows a conversation from now on, and gives the subscription when it is live: `speaker` has said something
@@ -386,9 +386,7 @@ async fn carry(
 
 /// One operation of a [`Socket`].
 pub struct Subscription {
-    id: String,
     heard: mpsc::UnboundedReceiver<Heard>,
-    outgoing: mpsc::UnboundedSender<Message>,
     ended: watch::Receiver<Option<Ended>>,
 }
 
@@ -457,11 +455,6 @@ impl Subscription {
             .await;
             envelopes
         }
-    }
-
-    /// Tells the server that no more is wanted.
-    pub fn complete(&self) {
-        self.outgoing.send(Message::text(json!({"type": "complete", "id": self.id}).to_string())).ok();
     }
 
     async fn hear_without_limit(&mut self) -> Heard {
