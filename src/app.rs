@@ -1,13 +1,28 @@
 //! Everything that a running process shares, made once at the start.
 
-use std::sync::Arc;
+use std::{
+    ffi::OsString,
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use secrecy::ExposeSecret;
 
 use crate::{
+    accounts,
     auth::{Passwords, Revocations, Tokens},
-    clock::Clock,
-    config::Config,
+    clock::{Clock, random_bytes},
+    config::{AuthConfig, Config, DatabaseUrl},
     db::Db,
-    events::bus::Bus,
+    delivery::Hub,
+    error::Error,
+    events::bus::{Bus, LocalBus, redis::RedisBus},
     messages::Committer,
     rate_limits::RateLimits,
 };
@@ -28,9 +43,146 @@ pub struct App {
     pub revocations: Arc<Revocations>,
     /// How often who may do what.
     pub rate_limits: RateLimits,
+    /// The database's own id, in every cursor.
+    pub epoch: Arc<str>,
     /// Carries events to listeners here and in other processes. Only [`crate::events::Transaction`] and the committer
     /// publish on it.
     pub bus: Arc<dyn Bus>,
+    /// Who here listens to what.
+    pub hub: Arc<Hub>,
     /// Writes messages in groups.
     pub committer: Committer,
+}
+
+/// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
+/// already.
+///
+/// Fails with an [`Error`] whose cause is a sentence for the operator.
+pub async fn build(config: Config) -> Result<Arc<App>, Error> {
+    let db = Db::connect(&config.storage).await.map_err(|error| {
+        let cause = error.cause().map_or_else(|| error.to_string(), str::to_owned);
+        Error::Unavailable(format!("the database cannot be used: {cause}"))
+    })?;
+    if config.in_production() {
+        let n_pending = db.pending_migrations().await?;
+        if n_pending > 0 {
+            return Err(Error::internal(format!(
+                "the database lacks {n_pending} of this version's migrations: run `kith migrate` first"
+            )));
+        }
+    } else {
+        db.migrate().await?;
+    }
+    let secret = match &config.auth.jwt_secret {
+        Some(secret) => secret.expose_secret().as_bytes().to_vec(),
+        None => development_secret(&config.storage.database_url)?,
+    };
+    let redis = match &config.storage.redis_url {
+        Some(url) => Some(redis(url.expose_secret()).await?),
+        None => None,
+    };
+    let bus: Arc<dyn Bus> = match &redis {
+        Some((client, manager)) => {
+            Arc::new(RedisBus::start(client.clone(), manager.clone(), config.storage.redis_prefix.clone()))
+        }
+        None => Arc::new(LocalBus::default()),
+    };
+    let clock = Clock;
+    let revocations: Arc<Revocations> = Arc::default();
+    let epoch: Arc<str> = db.epoch().await?.into();
+    let hub =
+        Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let app = Arc::new(App {
+        tokens: tokens(&config.auth, &secret),
+        passwords: Passwords::new()?,
+        revocations,
+        rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
+        epoch,
+        hub,
+        committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus)),
+        bus,
+        clock,
+        db,
+        config,
+    });
+    accounts::sessions::load_revocations(&app).await?;
+    Ok(app)
+}
+
+/// A client and a connection that comes back by itself; neither needs Redis to be there now.
+async fn redis(url: &str) -> Result<(redis::Client, ConnectionManager), Error> {
+    let refuse = |error: redis::RedisError| Error::internal(format!("Redis cannot be used: {error}"));
+    let client = redis::Client::open(url).map_err(refuse)?;
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(Duration::from_secs(1)))
+        .set_response_timeout(Some(Duration::from_secs(1)))
+        .set_max_delay(Duration::from_secs(1));
+    let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refuse)?;
+    Ok((client, manager))
+}
+
+fn tokens(config: &AuthConfig, secret: &[u8]) -> Tokens {
+    Tokens::new(secret, config.access_token_seconds)
+}
+
+/// The secret that signs access tokens in development: made once and kept beside the database, for its owner's eyes.
+fn development_secret(database_url: &DatabaseUrl) -> Result<Vec<u8>, Error> {
+    let path = match database_url {
+        DatabaseUrl::Sqlite(database) => {
+            let mut path = OsString::from(database);
+            path.push(".secret");
+            PathBuf::from(path)
+        }
+        DatabaseUrl::Postgres(_) => PathBuf::from("kith.secret"),
+    };
+    read_or_make_secret(&path)
+        .map_err(|error| Error::internal(format!("the development secret {} cannot be kept: {error}", path.display())))
+}
+
+fn read_or_make_secret(path: &Path) -> io::Result<Vec<u8>> {
+    let secret = URL_SAFE_NO_PAD.encode(random_bytes::<48>());
+    // Written elsewhere and then linked: two processes that start at once end up with one secret, and nobody reads half
+    // of one.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", URL_SAFE_NO_PAD.encode(random_bytes::<9>())));
+    if !path.exists() {
+        fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?
+            .write_all(secret.as_bytes())?;
+        let linked = fs::hard_link(&temporary, path);
+        fs::remove_file(&temporary)?;
+        match linked {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+    }
+    let secret = fs::read(path)?;
+    if secret.len() < 32 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it has fewer than 32 bytes"));
+    }
+    Ok(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_development_secret_is_made_once_and_is_private() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = DatabaseUrl::Sqlite(folder.path().join("kith.db"));
+        let secret = development_secret(&url).expect("is made");
+        assert_eq!(development_secret(&url).expect("is read"), secret);
+        let path = folder.path().join("kith.db.secret");
+        let mode = fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+        fs::write(&path, "short").expect("is written");
+        assert!(development_secret(&url).is_err());
+    }
 }

@@ -53,6 +53,11 @@ impl Error {
         Self::Internal(cause.to_string())
     }
 
+    /// The database failed: away for a moment, or in a way that it should not.
+    pub fn from_db(error: &DbErr) -> Self {
+        if is_transient(error) { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+    }
+
     /// What to log, for the failures that are ours.
     pub fn cause(&self) -> Option<&str> {
         match self {
@@ -69,7 +74,7 @@ pub fn retry_after_seconds(wait: &Duration) -> u64 {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        if is_transient(&error) { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+        Self::from_db(&error)
     }
 }
 

@@ -13,7 +13,8 @@ CREATE FUNCTION send_messages(
     conversation_ids uuid[], sender_ids uuid[], message_ids uuid[], bodies text[], reply_to_ids uuid[],
     keys text[], hashes bytea[], moment bigint
 ) RETURNS TABLE (
-    n bigint, outcome smallint, message_id uuid, message_sequence bigint, event_position bigint
+    n bigint, outcome smallint, message_id uuid, message_sequence bigint, event_position bigint,
+    sender_username varchar, sender_display_name varchar, sender_discoverable boolean, sender_created_at bigint
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off
@@ -63,8 +64,9 @@ BEGIN
               FROM numbered a GROUP BY a.conversation_id, a.sender_id) t
         WHERE m.conversation_id = t.conversation_id AND m.user_id = t.sender_id AND m.last_read_sequence < t.sequence
     )
-    SELECT a.n, 0::smallint, a.id, a.sequence + a.k, a.position + a.k FROM numbered a
+    SELECT a.n, 0::smallint, a.id, a.sequence + a.k, a.position + a.k, u.username, u.display_name, u.discoverable, u.created_at
+    FROM numbered a JOIN "user" u ON u.id = a.sender_id
     UNION ALL
-    SELECT j.n, j.outcome, j.earlier_id, NULL, NULL FROM judged j WHERE j.outcome <> 0;
+    SELECT j.n, j.outcome, j.earlier_id, NULL, NULL, NULL, NULL, NULL, NULL FROM judged j WHERE j.outcome <> 0;
 END
 $$;

@@ -1,1 +1,444 @@
+//! The account on the wire.
 
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, MergedObject, Object, SimpleObject};
+use entity::{SessionId, account, session, user};
+
+use super::{
+    actions::{self, NewAccount, ProfileChanges},
+    sessions::{self, SignedIn},
+    store::AccountOf,
+};
+use crate::{
+    app::App,
+    auth,
+    conversations::{MAX_GROUP_MEMBERS, graphql::ViewerConversations},
+    error::{Error, Failure, Refusal, payload},
+    friends::graphql::ViewerFriends,
+    graphql::{
+        act_as, app, forget_loaded,
+        guard::Limits,
+        ids::{GlobalId, ViewerId, decode_field},
+        loaders,
+        pagination::MAX_PAGE_SIZE,
+        request,
+        scalars::DateTime,
+        viewer,
+    },
+    invites::graphql::ViewerInvites,
+    messages::MAX_BODY_CHARACTERS,
+    users::graphql::User,
+};
+
+/// Grows by one with every change of the schema.
+const FEATURE_LEVEL: i32 = 1;
+
+// ------------------------------------------------------------------ what can be asked
+
+#[derive(Default)]
+pub struct AccountQuery;
+
+#[Object]
+impl AccountQuery {
+    /// What this server is and can do; no sign-in needed.
+    async fn server(&self) -> ServerInfo {
+        ServerInfo { version: env!("CARGO_PKG_VERSION"), feature_level: FEATURE_LEVEL }
+    }
+
+    /// The signed-in account. Null when the request carries no access token; with a token that has expired or was
+    /// revoked it is the error UNAUTHENTICATED: call `refreshSession`, then ask again.
+    async fn viewer(&self, ctx: &Context<'_>) -> Option<Result<Viewer, Error>> {
+        match viewer(ctx) {
+            Ok(viewer) => Some(Ok(Viewer::new(viewer))),
+            Err(error) => match request(ctx).caller {
+                auth::Caller::Anonymous => None,
+                _ => Some(Err(error)),
+            },
+        }
+    }
+}
+
+/// What this server is and can do.
+pub struct ServerInfo {
+    version: &'static str,
+    feature_level: i32,
+}
+
+/// What this server is and can do.
+#[Object]
+impl ServerInfo {
+    /// The program's version, e.g. `1.2.0`. To decide what a client may ask, use `featureLevel`.
+    async fn version(&self) -> &str {
+        self.version
+    }
+
+    /// Grows by one with every change of this schema, so that a client can tell what it may ask.
+    async fn feature_level(&self) -> i32 {
+        self.feature_level
+    }
+
+    /// The limits in force, so that no client has to hard-code them.
+    async fn limits(&self, ctx: &Context<'_>) -> ServerLimits {
+        let Limits { max_depth, max_complexity, .. } = Limits::default();
+        ServerLimits {
+            max_page_size: int(MAX_PAGE_SIZE),
+            max_message_length: int(MAX_BODY_CHARACTERS),
+            max_group_members: MAX_GROUP_MEMBERS,
+            max_depth: int(max_depth),
+            max_complexity: int(max_complexity),
+            access_token_seconds: int(app(ctx).config.auth.access_token_seconds),
+        }
+    }
+}
+
+/// GraphQL's integers have 32 bits.
+fn int(number: impl TryInto<i32>) -> i32 {
+    number.try_into().unwrap_or(i32::MAX)
+}
+
+/// The limits in force, so that no client has to hard-code them.
+#[derive(SimpleObject)]
+pub struct ServerLimits {
+    /// Most nodes on one page: the ceiling of `first` and `last`.
+    max_page_size: i32,
+    /// Most characters (Unicode code points) of a message's body.
+    max_message_length: i32,
+    /// Most members of a group.
+    max_group_members: i32,
+    /// How deep fields of a document may be nested, fragments included.
+    max_depth: i32,
+    /// What an operation may cost: each field counts one, times the sizes of the pages around it.
+    max_complexity: i32,
+    /// Seconds that an access token lives. Refresh a little before.
+    access_token_seconds: i32,
+}
+
+// ------------------------------------------------------------------ the viewer
+
+// Put together from the slices: each adds its own part here, made from the proof of being signed in.
+/// The signed-in account: everything private lives here, so that `User` has no private field to leak.
+#[derive(Clone, MergedObject)]
+pub struct Viewer(AccountFields, ViewerFriends, ViewerInvites, ViewerConversations);
+
+impl Viewer {
+    pub fn new(viewer: auth::Viewer) -> Self {
+        Self(AccountFields { viewer }, ViewerFriends, ViewerInvites, ViewerConversations)
+    }
+
+    /// What the interface `Node` asks for.
+    pub async fn id(&self, _ctx: &Context<'_>) -> async_graphql::Result<ID> {
+        Ok(self.0.global_id())
+    }
+}
+
+/// The part of `Viewer` that is this slice's.
+#[derive(Clone)]
+pub struct AccountFields {
+    viewer: auth::Viewer,
+}
+
+impl AccountFields {
+    fn global_id(&self) -> ID {
+        ViewerId(self.viewer.user_id().0).encode()
+    }
+
+    async fn account(&self, ctx: &Context<'_>) -> Result<Arc<account::Model>, Error> {
+        loaders(ctx).load(AccountOf(self.viewer.user_id())).await?.ok_or(actions::GONE)
+    }
+
+    async fn user_row(&self, ctx: &Context<'_>) -> Result<Arc<user::Model>, Error> {
+        loaders(ctx).load(self.viewer.user_id()).await?.ok_or(actions::GONE)
+    }
+}
+
+#[Object]
+impl AccountFields {
+    /// Opaque and stable, e.g. `viewer_01h455vb4pex5vsknk084sn02q`; not the id of `user`.
+    pub async fn id(&self) -> ID {
+        self.global_id()
+    }
+
+    /// The public half: how others see this account.
+    async fn user(&self, ctx: &Context<'_>) -> Result<User, Error> {
+        self.user_row(ctx).await?;
+        User::load(ctx, self.viewer.user_id()).await
+    }
+
+    /// The address that mails go to. Nobody else sees it.
+    async fn email(&self, ctx: &Context<'_>) -> Result<String, Error> {
+        Ok(self.account(ctx).await?.email.clone())
+    }
+
+    /// Whether the account has shown that it receives mail at `email`.
+    async fn email_verified(&self, ctx: &Context<'_>) -> Result<bool, Error> {
+        Ok(self.account(ctx).await?.email_verified_at.is_some())
+    }
+
+    /// In E.164, e.g. `+4930123456`; null if none was given. Nobody else sees it.
+    async fn phone(&self, ctx: &Context<'_>) -> Option<Result<String, Error>> {
+        self.account(ctx).await.map(|account| account.phone.clone()).transpose()
+    }
+
+    /// Whether `searchUsers` finds this account. Off until it is switched on by `updateProfile`.
+    async fn discoverable(&self, ctx: &Context<'_>) -> Result<bool, Error> {
+        Ok(self.user_row(ctx).await?.discoverable)
+    }
+
+    /// The devices that are signed in, newest first; 50 at most.
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<Session>, Error> {
+        let rows = sessions::list(app(ctx), &self.viewer).await?;
+        Ok(rows.into_iter().map(|row| Session::new(row, &self.viewer)).collect())
+    }
+}
+
+/// `node(id)` for the viewer's own id; nothing for anybody else's.
+pub fn viewer_node(viewer: &auth::Viewer, id: ViewerId) -> Option<Viewer> {
+    (viewer.user_id().0 == id.0).then(|| Viewer::new(*viewer))
+}
+
+/// A device that is signed in.
+#[derive(Clone, Debug)]
+pub struct Session {
+    row: Arc<session::Model>,
+    current: bool,
+}
+
+impl Session {
+    fn new(row: session::Model, viewer: &auth::Viewer) -> Self {
+        Self { current: row.id == viewer.session_id(), row: Arc::new(row) }
+    }
+}
+
+/// A device that is signed in. It signs itself out when it has not been used for some weeks.
+#[Object]
+impl Session {
+    /// Opaque and stable, e.g. `session_01h455vb4pex5vsknk084sn02q`; for `revokeSession`.
+    pub async fn id(&self) -> ID {
+        self.row.id.encode()
+    }
+
+    /// When it signed in.
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    /// When it signed in or refreshed its tokens last.
+    async fn last_used_at(&self) -> DateTime {
+        self.row.last_used_at.into()
+    }
+
+    /// How it named itself when it signed in, at most 256 characters; show it as text.
+    async fn user_agent(&self) -> Option<&str> {
+        self.row.user_agent.as_deref()
+    }
+
+    /// Whether it is the one that asks.
+    async fn current(&self) -> bool {
+        self.current
+    }
+}
+
+/// `node(id)` for one of the viewer's live sessions; nothing for any other.
+pub async fn session_node(app: &App, viewer: &auth::Viewer, id: SessionId) -> Result<Option<Session>, Error> {
+    let row = sessions::find(app, viewer, id).await?;
+    Ok(row.map(|row| Session::new(row, viewer)))
+}
+
+// ------------------------------------------------------------------ what can be changed
+
+#[derive(Default)]
+pub struct AccountMutation;
+
+#[Object]
+impl AccountMutation {
+    /// Makes an account and signs in to it. It never says whether an email address is in use.
+    async fn register(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who they are.")] input: RegisterInput,
+    ) -> Result<AuthPayload, Error> {
+        let RegisterInput { username, email, password, display_name, phone } = input;
+        let form = NewAccount { username, email, password, display_name, phone };
+        AuthPayload::new(ctx, actions::register(app(ctx), request(ctx), form).await)
+    }
+
+    /// Signs in. Whether it was the name, the address or the password that was wrong is not said. After some wrong
+    /// tries it answers RATE_LIMITED, with the seconds to wait in `retryAfter`.
+    async fn login(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who they say they are.")] input: LoginInput,
+    ) -> Result<AuthPayload, Error> {
+        AuthPayload::new(ctx, actions::login(app(ctx), request(ctx), &input.identifier, &input.password).await)
+    }
+
+    /// Buys new tokens when the access token has expired or is about to; needs no access token. The refresh token
+    /// dies of it: keep the new one before using it. Using one twice ends the session on the spot, since one of the
+    /// two must have been stolen, so let a device refresh once at a time.
+    async fn refresh_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token to trade in.")] input: RefreshSessionInput,
+    ) -> Result<AuthPayload, Error> {
+        AuthPayload::new(ctx, sessions::refresh(app(ctx), request(ctx), input.refresh_token).await)
+    }
+
+    /// Ends the current session: its tokens are refused at once, and its live subscriptions end.
+    async fn logout(&self, ctx: &Context<'_>) -> Result<LogoutPayload, Error> {
+        let (_, user_errors) = payload(sessions::logout(app(ctx), &viewer(ctx)?).await)?;
+        Ok(LogoutPayload { user_errors })
+    }
+
+    /// Ends one of the viewer's sessions, e.g. that of a lost device: its tokens are refused at once, and its live
+    /// subscriptions end. Ending the current one is the same as `logout`.
+    async fn revoke_session(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which one.")] input: RevokeSessionInput,
+    ) -> Result<RevokeSessionPayload, Error> {
+        let viewer = viewer(ctx)?;
+        let revoked = match decode_field(&input.session_id, "sessionId") {
+            Ok(session_id) => sessions::revoke(app(ctx), &viewer, session_id).await,
+            Err(refusal) => Err(refusal.into()),
+        };
+        let (session_id, user_errors) = payload(revoked)?;
+        Ok(RevokeSessionPayload { session_id: session_id.map(GlobalId::encode), user_errors })
+    }
+
+    /// Changes what is given and leaves the rest.
+    async fn update_profile(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to change; what is left out stays as it is.")] input: UpdateProfileInput,
+    ) -> Result<UpdateProfilePayload, Error> {
+        let viewer = viewer(ctx)?;
+        let UpdateProfileInput { username, display_name, phone, discoverable } = input;
+        let changes = ProfileChanges { username, display_name, phone, discoverable };
+        let (profile, user_errors) = payload(actions::update_profile(app(ctx), &viewer, changes).await)?;
+        if let Some(profile) = profile {
+            forget_loaded(ctx);
+            loaders(ctx).prime(viewer.user_id(), Arc::new(profile.user)).await;
+            loaders(ctx).prime(AccountOf(viewer.user_id()), Arc::new(profile.account)).await;
+            return Ok(UpdateProfilePayload { viewer: Some(Viewer::new(viewer)), user_errors });
+        }
+        Ok(UpdateProfilePayload { viewer: None, user_errors })
+    }
+}
+
+/// A new account.
+#[derive(InputObject)]
+pub struct RegisterInput {
+    /// Public and unique without regard to case: 3–32 of a–z, 0–9, `_` and `.`. It can be changed later.
+    username: String,
+    /// Where mails go, at most 254 characters. Nobody else sees it.
+    email: String,
+    /// 10–128 characters of any kind, none of the most common passwords.
+    #[graphql(secret)]
+    password: String,
+    /// What others read, 1–64 characters; the username when left out.
+    display_name: Option<String>,
+    /// With `+` and the country's code, e.g. `+49 30 123456`. Nobody else sees it.
+    phone: Option<String>,
+}
+
+/// Who signs in.
+#[derive(InputObject)]
+pub struct LoginInput {
+    /// A username or an email address, in any case.
+    identifier: String,
+    /// The account's password.
+    #[graphql(secret)]
+    password: String,
+}
+
+/// A session to go on with.
+#[derive(InputObject)]
+pub struct RefreshSessionInput {
+    /// The newest one that the session was given.
+    #[graphql(secret)]
+    refresh_token: String,
+}
+
+/// A session to end.
+#[derive(InputObject)]
+pub struct RevokeSessionInput {
+    /// The `id` of one of `viewer.sessions`.
+    session_id: ID,
+}
+
+/// What to change; what is null or left out stays as it is.
+#[derive(InputObject)]
+pub struct UpdateProfileInput {
+    /// What others read, 1–64 characters.
+    display_name: Option<String>,
+    /// A new username: 3–32 of a–z, 0–9, `_` and `.`. The old one becomes free at once.
+    username: Option<String>,
+    /// With `+` and the country's code, e.g. `+49 30 123456`; an empty text removes the number.
+    phone: Option<String>,
+    /// Whether `searchUsers` finds this account.
+    discoverable: Option<bool>,
+}
+
+/// Tokens, and who they are for. Tokens are null when `userErrors` is not empty.
+#[derive(SimpleObject)]
+pub struct AuthPayload {
+    /// For the header `Authorization: Bearer …` and for `connection_init` of a socket.
+    access_token: Option<String>,
+    /// For `refreshSession`, once. Store it like a password.
+    refresh_token: Option<String>,
+    /// When `accessToken` dies; refresh a little before.
+    access_token_expires_at: Option<DateTime>,
+    /// Who has signed in.
+    viewer: Option<Viewer>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+impl AuthPayload {
+    fn new(ctx: &Context<'_>, outcome: Result<SignedIn, Failure>) -> Result<Self, Error> {
+        let (signed_in, user_errors) = payload(outcome)?;
+        let Some(signed_in) = signed_in else {
+            return Ok(Self {
+                access_token: None,
+                refresh_token: None,
+                access_token_expires_at: None,
+                viewer: None,
+                user_errors,
+            });
+        };
+        act_as(ctx, signed_in.viewer);
+        Ok(Self {
+            access_token: Some(signed_in.access_token),
+            refresh_token: Some(signed_in.refresh_token),
+            access_token_expires_at: Some(signed_in.access_token_expires_at.into()),
+            viewer: Some(Viewer::new(signed_in.viewer)),
+            user_errors,
+        })
+    }
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct LogoutPayload {
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// The session that ended.
+#[derive(SimpleObject)]
+pub struct RevokeSessionPayload {
+    /// The id that was given; null when it was refused. Remove it from the cached list.
+    session_id: Option<ID>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// The account as it is now.
+#[derive(SimpleObject)]
+pub struct UpdateProfilePayload {
+    /// Null when it was refused.
+    viewer: Option<Viewer>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}

@@ -1,3 +1,22 @@
-//! accounts
+//! The private half of a person: signing up, signing in, the devices that are signed in, and the profile.
+//!
+//! *Account*: email, phone and password, on top of the public user. *Session*: a signed-in device. It lives while its
+//! refresh tokens are used, and an *access token* lets its bearer act for some minutes.
+//!
+//! | rule | where |
+//! | --- | --- |
+//! | Nobody learns who has an address: registering, signing in and failing look alike (ADR 0003) | [`actions`] |
+//! | A refresh token works once; a second use ends the session | [`sessions`] |
+//! | A session that ended is refused at once, by every process | [`sessions`] |
+//! | At most [`sessions::MAX_SESSIONS`] devices; the longest unused makes room | [`sessions`] |
+//!
+//! Raises `SessionRevoked`.
 
+pub mod actions;
 pub mod graphql;
+pub mod sessions;
+mod store;
+pub mod types;
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use entity::{SessionId, Timestamp, UserId};
 
 pub use passwords::{PasswordHash, Passwords};
-pub use revocations::Revocations;
+pub use revocations::{Revocations, Watch};
 pub use tokens::{AccessToken, RefreshToken, Tokens};
 
 use crate::{app::App, error::Error};

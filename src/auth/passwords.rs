@@ -51,6 +51,13 @@ impl Passwords {
         Ok(matches && exists)
     }
 
+    /// Whether the hash was made with other parameters than today's.
+    pub fn is_outdated(&self, stored: &PasswordHash) -> bool {
+        // `$argon2id$v=19$m=19456,t=2,p=1$salt$hash`
+        let parameters = |hash: &PasswordHash| hash.0.splitn(5, '$').take(4).map(str::to_owned).collect::<Vec<_>>();
+        parameters(stored) != parameters(&self.decoy)
+    }
+
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -89,6 +96,18 @@ mod tests {
     async fn an_unknown_account_never_matches() {
         let passwords = Passwords::new().expect("hashes");
         assert!(!passwords.verify("decoy".into(), None).await.expect("verifies"));
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_is_known() {
+        let passwords = Passwords::new().expect("hashes");
+        let hash = passwords.hash("correct horse".into()).await.expect("hashes");
+        assert!(!passwords.is_outdated(&hash));
+        for (from, to) in [("m=19456", "m=4096"), ("t=2", "t=1"), ("v=19", "v=16"), ("argon2id", "argon2i")] {
+            assert!(hash.0.contains(from), "{}", hash.0);
+            assert!(passwords.is_outdated(&PasswordHash(hash.0.replace(from, to))), "{to}");
+        }
+        assert!(passwords.is_outdated(&PasswordHash("$2b$12$something".into())));
     }
 
     #[tokio::test]

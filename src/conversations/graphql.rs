@@ -1,1 +1,424 @@
+//! Conversations on the wire.
 
+#![expect(clippy::duplicated_attributes, reason = "the arguments of an interface's fields repeat by their nature")]
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, InputObject, Interface, Object, SimpleObject, Subscription};
+use entity::{ConversationId, MessageId, conversation, member};
+use futures_util::Stream;
+use uuid::Uuid;
+
+use super::{
+    access::{self, Reader},
+    actions,
+    store::{self, MemberCount, MemberPage, Membership},
+};
+use crate::{
+    connection,
+    delivery::feed::{Feed, Root, Source},
+    error::{Error, Refusal, UserErrorCode, payload},
+    graphql::{
+        app,
+        ids::{GlobalId, decode_argument, decode_field},
+        loaders,
+        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        scalars::DateTime,
+        viewer,
+    },
+    messages::{
+        graphql::{Message, MessageConnection, messages_page},
+        store::LastMessage,
+    },
+    users::graphql::User,
+};
+
+/// A room of messages. A group *is* a conversation; so is the 1-to-1 of two friends.
+#[derive(Clone, Interface)]
+#[graphql(
+    field(name = "id", ty = "ID", desc = "Global id, `conv_…`."),
+    field(name = "created_at", ty = "DateTime", desc = "When it began."),
+    field(
+        name = "last_activity_at",
+        ty = "DateTime",
+        desc = "When the newest message was sent; when it began, if there is none."
+    ),
+    field(
+        name = "last_message",
+        ty = "Option<Message>",
+        desc = "The newest message, also when it was deleted; null while there is none."
+    ),
+    field(
+        name = "messages",
+        ty = "MessageConnection",
+        desc = "Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest page.",
+        arg(
+            name = "first",
+            ty = "Option<i32>",
+            desc = "At most this many from the start (or from `after`), up to 100."
+        ),
+        arg(name = "after", ty = "Option<String>", desc = "Only what comes after this cursor."),
+        arg(name = "last", ty = "Option<i32>", desc = "At most this many from the end (or from `before`), up to 100."),
+        arg(name = "before", ty = "Option<String>", desc = "Only what comes before this cursor.")
+    ),
+    field(
+        name = "members",
+        ty = "MemberConnection",
+        desc = "Who is in it, in a stable order, with how far each has read.",
+        arg(
+            name = "first",
+            ty = "Option<i32>",
+            desc = "At most this many from the start (or from `after`), up to 100."
+        ),
+        arg(name = "after", ty = "Option<String>", desc = "Only what comes after this cursor."),
+        arg(name = "last", ty = "Option<i32>", desc = "At most this many from the end (or from `before`), up to 100."),
+        arg(name = "before", ty = "Option<String>", desc = "Only what comes before this cursor.")
+    ),
+    field(name = "unread_count", ty = "i32", desc = "Messages by others above the viewer's read position."),
+    field(
+        name = "viewer_can_send",
+        ty = "bool",
+        desc = "False once unfriended or blocked: history stays readable for former friends, nothing new can be sent."
+    )
+)]
+pub enum Conversation {
+    Direct(DirectConversation),
+}
+
+impl Conversation {
+    /// For who has passed the gate.
+    pub fn of(reader: &Reader) -> Self {
+        Self::of_row(Arc::clone(reader.conversation()))
+    }
+
+    /// For a row that is known to be visible: it came with something of its own that is.
+    pub fn of_row(row: Arc<conversation::Model>) -> Self {
+        match row.kind {
+            conversation::Kind::Direct | conversation::Kind::Group => Self::Direct(DirectConversation { row }),
+        }
+    }
+}
+
+/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
+/// friendship ends.
+#[derive(Clone)]
+pub struct DirectConversation {
+    row: Arc<conversation::Model>,
+}
+
+impl DirectConversation {
+    pub fn new(row: Arc<conversation::Model>) -> Self {
+        Self { row }
+    }
+
+    async fn member(&self, ctx: &Context<'_>) -> Result<Option<Arc<member::Model>>, Error> {
+        let user_id = viewer(ctx)?.user_id();
+        loaders(ctx).load(Membership { conversation_id: self.row.id, user_id }).await
+    }
+}
+
+/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
+/// friendship ends.
+#[Object]
+impl DirectConversation {
+    /// Global id, `conv_…`.
+    pub async fn id(&self) -> ID {
+        self.row.id.encode()
+    }
+
+    /// When it began.
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    /// When the newest message was sent; when it began, if there is none.
+    async fn last_activity_at(&self) -> DateTime {
+        self.row.last_activity_at.into()
+    }
+
+    /// The newest message, also when it was deleted; null while there is none.
+    async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
+        let last = LastMessage { conversation_id: self.row.id, sequence: self.row.sequence };
+        Ok(loaders(ctx).load(last).await?.map(Message::new))
+    }
+
+    /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
+    /// page.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MessageConnection> {
+        let arguments = PageArguments { first, after, last, before };
+        Ok(messages_page(&loaders(ctx), &self.row, arguments).await?)
+    }
+
+    /// Who is in it, in a stable order, with how far each has read.
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MemberConnection> {
+        let page = PageArguments { first, after, last, before }.resolve::<Uuid>(Direction::Forward)?;
+        let loaders = loaders(ctx);
+        let key = MemberPage::of(self.row.id, &page);
+        let (rows, total_count) = futures_util::try_join!(loaders.load(key), loaders.load(MemberCount(self.row.id)))?;
+        let page = page.page(rows.map_or_else(Vec::new, |rows| rows.to_vec()));
+        let users = loaders.load_many(page.rows.iter().map(|row| row.user_id).collect()).await?;
+        let edges: Vec<MemberEdge> = page
+            .rows
+            .iter()
+            .filter_map(|row| Some(MemberEdge::new(row, User::new(Arc::clone(users.get(&row.user_id)?)))))
+            .collect();
+        Ok(MemberConnection {
+            page_info: page_info_of(page.has_next_page, page.has_previous_page, &edges, |edge| &edge.cursor),
+            total_count: int(total_count.unwrap_or(0)),
+            edges,
+        })
+    }
+
+    /// Messages by others above the viewer's read position.
+    async fn unread_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        let member = self.member(ctx).await?;
+        Ok(member.map_or(0, |member| int(self.row.sequence - member.last_read_sequence)))
+    }
+
+    /// False once unfriended or blocked: history stays readable for former friends, nothing new can be sent.
+    async fn viewer_can_send(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        let is_member = self.member(ctx).await?.is_some();
+        Ok(access::rights(is_member, self.row.open).may_send)
+    }
+
+    /// The other person.
+    async fn peer(&self, ctx: &Context<'_>) -> async_graphql::Result<User> {
+        let viewer_id = viewer(ctx)?.user_id();
+        let peer = [self.row.direct_low, self.row.direct_high].into_iter().flatten().find(|id| *id != viewer_id);
+        let peer = match peer {
+            Some(peer) => loaders(ctx).load(peer).await?,
+            None => None,
+        };
+        Ok(User::new(peer.ok_or_else(|| Error::internal("a direct conversation without a peer"))?))
+    }
+}
+
+/// A counter as GraphQL's 32-bit `Int`.
+pub(crate) fn int(count: i64) -> i32 {
+    i32::try_from(count.max(0)).unwrap_or(i32::MAX)
+}
+
+/// What somebody may do in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum Role {
+    /// Made the group or was given it: may do everything.
+    Owner,
+    /// Manages members and invite links.
+    Admin,
+    /// Reads and sends. Both people of a direct conversation are members.
+    Member,
+}
+
+impl From<member::Role> for Role {
+    fn from(role: member::Role) -> Self {
+        match role {
+            member::Role::Owner => Self::Owner,
+            member::Role::Admin => Self::Admin,
+            member::Role::Member => Self::Member,
+        }
+    }
+}
+
+connection!(
+    MemberConnection, MemberEdge, User,
+    edge {
+        /// What they may do here.
+        role: Role,
+        /// When they came in.
+        joined_at: DateTime,
+        /// Sequence of the newest message this member has read; 0 when none. This is the read receipt.
+        last_read_sequence: i32,
+        /// When they read it; null when none.
+        last_read_at: Option<DateTime>,
+    },
+    with {
+        /// How many members there are in all.
+        total_count: i32,
+    }
+);
+
+impl MemberEdge {
+    fn new(row: &member::Model, node: User) -> Self {
+        Self {
+            cursor: encode_cursor(&row.user_id.0),
+            node,
+            role: row.role.into(),
+            joined_at: row.joined_at.into(),
+            last_read_sequence: int(row.last_read_sequence),
+            last_read_at: row.last_read_at.map(Into::into),
+        }
+    }
+}
+
+connection!(ConversationConnection, ConversationEdge, Conversation);
+
+#[derive(Default)]
+pub struct ConversationQuery;
+
+#[Object]
+impl ConversationQuery {
+    /// A conversation that the viewer is in; null for every other id.
+    async fn conversation(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "`conv_…`")] id: ID,
+    ) -> Option<async_graphql::Result<Conversation>> {
+        let find = async {
+            let id: ConversationId = decode_argument(&id, "id")?;
+            load(ctx, id).await
+        };
+        find.await.map_err(Into::into).transpose()
+    }
+}
+
+/// The conversation, when the viewer may read it.
+pub async fn load(ctx: &Context<'_>, id: ConversationId) -> Result<Option<Conversation>, Error> {
+    let reader = access::reader(&loaders(ctx), &viewer(ctx)?, id).await?;
+    Ok(reader.as_ref().map(Conversation::of))
+}
+
+/// The viewer's conversations.
+#[derive(Clone, Default)]
+pub struct ViewerConversations;
+
+#[Object]
+impl ViewerConversations {
+    /// Most recently active first.
+    async fn conversations(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<ConversationConnection> {
+        let page = PageArguments { first, after, last, before }.resolve(Direction::Forward)?;
+        let page = store::page_of(&app(ctx).db, viewer(ctx)?.user_id(), &page).await?;
+        let edges: Vec<ConversationEdge> = page
+            .rows
+            .into_iter()
+            .map(|row| ConversationEdge {
+                cursor: encode_cursor(&(row.last_activity_at, row.id.0)),
+                node: Conversation::of_row(Arc::new(row)),
+            })
+            .collect();
+        Ok(ConversationConnection {
+            page_info: page_info_of(page.has_next_page, page.has_previous_page, &edges, |edge| &edge.cursor),
+            edges,
+        })
+    }
+
+    /// Unread messages over all conversations.
+    async fn unread_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        Ok(int(store::unread_count(&app(ctx).db, viewer(ctx)?.user_id()).await?))
+    }
+}
+
+/// How far to move the viewer's read position.
+#[derive(InputObject)]
+pub struct MarkReadInput {
+    /// `conv_…`
+    conversation_id: ID,
+    /// Sequence of the newest message that was seen. Past the newest one means the newest one.
+    sequence: i32,
+}
+
+/// The answer to `markRead`.
+#[derive(SimpleObject)]
+pub struct MarkReadPayload {
+    /// The conversation with its new `unreadCount`; null when refused.
+    conversation: Option<Conversation>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+#[derive(Default)]
+pub struct ConversationMutation;
+
+#[Object]
+impl ConversationMutation {
+    /// Moves the viewer's read position forward to a sequence; never back.
+    async fn mark_read(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to mark.")] input: MarkReadInput,
+    ) -> async_graphql::Result<MarkReadPayload> {
+        let viewer = viewer(ctx)?;
+        let outcome = async {
+            let id: ConversationId = decode_field(&input.conversation_id, "conversationId")?;
+            let reader = access::reader(&loaders(ctx), &viewer, id).await?.ok_or_else(no_conversation)?;
+            actions::mark_read(app(ctx), &reader, input.sequence).await?;
+            // What was loaded for the gate is as it was before.
+            crate::graphql::forget_loaded(ctx);
+            Ok(load(ctx, id).await?)
+        };
+        let (conversation, user_errors) = payload(outcome.await)?;
+        Ok(MarkReadPayload { conversation: conversation.flatten(), user_errors })
+    }
+}
+
+/// What somebody is told who may not know that a conversation exists.
+pub(crate) fn no_conversation() -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "There is no such conversation.").of_field("conversationId")
+}
+
+/// A message's conversation: visible to whom the message is.
+pub(crate) async fn of_message(
+    ctx: &Context<'_>,
+    message: MessageId,
+    id: ConversationId,
+) -> Result<Conversation, Error> {
+    let row = loaders(ctx).load(id).await?;
+    let row = row.ok_or_else(|| Error::internal(format!("message {message:?} without its conversation")))?;
+    Ok(Conversation::of_row(row))
+}
+
+/// A read position moved forward. Sending moves the sender's own position too, which the message itself tells.
+#[derive(Clone, SimpleObject)]
+pub struct ReadReceipt {
+    /// `conv_…`
+    pub conversation_id: ID,
+    /// Who read.
+    pub user: User,
+    /// Sequence of the newest message that they have read.
+    pub sequence: i32,
+    /// When they read it.
+    pub read_at: DateTime,
+}
+
+#[derive(Default)]
+pub struct ConversationSubscription;
+
+#[Subscription]
+impl ConversationSubscription {
+    /// Read positions of one conversation as they move.
+    async fn read_receipts(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "`conv_…`")] conversation_id: ID,
+    ) -> async_graphql::Result<impl Stream<Item = ReadReceipt>> {
+        let feed = Feed::of(ctx)?;
+        feed.admit(async {
+            let id: ConversationId = decode_argument(&conversation_id, "conversationId")?;
+            let reader = access::reader(&loaders(ctx), &viewer(ctx)?, id).await?;
+            reader.ok_or(Error::NotFound("There is no such conversation."))?;
+            Ok(Source::Reads { conversation_id: id })
+        })
+        .await?;
+        Ok(feed.roots(Root::into_read))
+    }
+}

@@ -137,6 +137,13 @@ impl Outbox {
         std::future::poll_fn(|cx| self.poll_take(cx, batch)).await
     }
 
+    /// Cuts the client off: it reconnects and resumes from its cursor.
+    pub fn overflow(&self) {
+        self.state.lock().close(Closed::Overflow);
+        self.reader.wake();
+        self.room.notify_waiters();
+    }
+
     /// The client is gone: nothing more is taken in.
     pub fn close(&self) {
         self.state.lock().close(Closed::Gone);

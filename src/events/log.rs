@@ -1,1 +1,233 @@
 //! Reading the event log.
+//!
+//! Every row has a key that grows with commits: on PostgreSQL the id of the transaction that wrote it, on SQLite the
+//! row id, since there is one writer. A **watermark** is a key below which nothing can still appear:
+//! `pg_snapshot_xmin` there, one past the last row here. Never a timestamp, never a bare bigserial, whose order is not
+//! the order of commits.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use entity::{ConversationId, SessionId, Timestamp, UserId, conversation, event, member, message, user};
+use sea_orm::{
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
+};
+
+use super::{Delivery, Event, MessageChange, Topic};
+use crate::{db::Db, error::Error};
+
+/// Events that are read at once.
+pub const BATCH: u64 = 500;
+/// Personal events and read positions that one comparison looks at.
+const MAX_COMPARED: u64 = 10_000;
+
+/// The key below which nothing can still appear.
+pub async fn watermark(db: &Db) -> Result<i64, Error> {
+    let statement = match db.is_postgres() {
+        true => "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+        false => "SELECT coalesce(max(id), 0) + 1 FROM event",
+    };
+    let row = db.read().query_one_raw(Statement::from_string(backend(db), statement)).await?;
+    Ok(row.ok_or_else(|| Error::internal("no watermark"))?.try_get_by_index(0)?)
+}
+
+/// The newest position of each conversation.
+pub async fn positions(db: &Db, ids: &[ConversationId]) -> Result<HashMap<ConversationId, i64>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows: Vec<(ConversationId, i64)> = conversation::Entity::find()
+        .select_only()
+        .columns([conversation::Column::Id, conversation::Column::Position])
+        .filter(conversation::Column::Id.is_in(ids.iter().copied()))
+        .into_tuple()
+        .all(db.read())
+        .await?;
+    Ok(rows.into_iter().collect())
+}
+
+/// A conversation's numbered events after a position, in order.
+pub async fn conversation_after(db: &Db, id: ConversationId, after: i64, limit: u64) -> Result<Vec<Delivery>, Error> {
+    use event::Column;
+    let rows = event::Entity::find()
+        .filter(Column::ConversationId.eq(id))
+        .filter(Column::Position.gt(after))
+        .order_by_asc(Column::Position)
+        .limit(limit)
+        .all(db.read())
+        .await?;
+    deliveries(db, rows).await
+}
+
+/// Everything that somebody may know about, from a watermark on, in the order of the log.
+pub async fn since(db: &Db, user_id: UserId, watermark: i64, limit: u64) -> Result<Vec<Delivery>, Error> {
+    let key = key(db);
+    let order = match db.is_postgres() {
+        true => "txn, id",
+        false => "id",
+    };
+    let columns = "e.*";
+    let statement = format!(
+        "SELECT * FROM (\
+             SELECT {columns} FROM event e JOIN member m ON m.conversation_id = e.conversation_id \
+             WHERE m.user_id = $1 AND e.{key} >= $2 \
+             UNION ALL \
+             SELECT {columns} FROM event e WHERE e.conversation_id IS NULL AND e.user_id = $1 AND e.{key} >= $2\
+         ) missed ORDER BY {order} LIMIT $3"
+    );
+    let values: [Value; 3] = [user_id.into(), watermark.into(), (limit as i64).into()];
+    let rows = event::Entity::find()
+        .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, values))
+        .all(db.read())
+        .await?;
+    deliveries(db, newest_reads(rows)).await
+}
+
+/// The log ids of somebody's personal events from a watermark on.
+pub async fn personal_ids(db: &Db, user_id: UserId, watermark: i64) -> Result<Vec<i64>, Error> {
+    let key = key(db);
+    let statement = format!(
+        "SELECT id FROM event WHERE conversation_id IS NULL AND user_id = $1 AND {key} >= $2 LIMIT {MAX_COMPARED}"
+    );
+    let values: [Value; 2] = [user_id.into(), watermark.into()];
+    let rows = db.read().query_all_raw(Statement::from_sql_and_values(backend(db), statement, values)).await?;
+    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+}
+
+/// Everybody's personal events from a watermark on.
+pub async fn personal(db: &Db, watermark: i64) -> Result<Vec<Delivery>, Error> {
+    let key = key(db);
+    let statement = format!(
+        "SELECT * FROM event WHERE conversation_id IS NULL AND {key} >= $1 ORDER BY {key}, id LIMIT {MAX_COMPARED}"
+    );
+    let rows = event::Entity::find()
+        .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, [Value::from(watermark)]))
+        .all(db.read())
+        .await?;
+    deliveries(db, rows).await
+}
+
+/// The read positions that moved in these conversations from a watermark on.
+pub async fn reads(db: &Db, ids: &[ConversationId], watermark: i64) -> Result<Vec<Delivery>, Error> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (key, first) = (key(db), 2);
+    let places: Vec<String> = (first..first + ids.len()).map(|n| format!("${n}")).collect();
+    let statement = format!(
+        "SELECT * FROM event WHERE conversation_id IN ({}) AND position IS NULL AND {key} >= $1 ORDER BY id LIMIT {MAX_COMPARED}",
+        places.join(", ")
+    );
+    let values = std::iter::once(Value::from(watermark)).chain(ids.iter().map(|id| Value::from(*id)));
+    let rows = event::Entity::find()
+        .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, values))
+        .all(db.read())
+        .await?;
+    deliveries(db, newest_reads(rows)).await
+}
+
+fn backend(db: &Db) -> DbBackend {
+    db.read().get_database_backend()
+}
+
+fn key(db: &Db) -> &'static str {
+    match db.is_postgres() {
+        true => "txn",
+        false => "id",
+    }
+}
+
+/// Leaves only the last of several moves of one read position: it is state.
+fn newest_reads(mut rows: Vec<event::Model>) -> Vec<event::Model> {
+    let mut told = HashSet::new();
+    rows.reverse();
+    rows.retain(|row| row.kind != event::Kind::ReadMoved || told.insert((row.conversation_id, row.user_id)));
+    rows.reverse();
+    rows
+}
+
+/// Fills rows with what subscribers need to render them, as it is now. Three statements, however many rows.
+async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, Error> {
+    let message_ids: HashSet<_> = rows.iter().filter_map(|row| row.message_id).collect();
+    let messages: HashMap<_, _> = match message_ids.is_empty() {
+        true => HashMap::new(),
+        false => message::Entity::find()
+            .filter(message::Column::Id.is_in(message_ids))
+            .all(db.read())
+            .await?
+            .into_iter()
+            .map(|row| (row.id, Arc::new(row)))
+            .collect(),
+    };
+    let readers = rows.iter().filter(|row| row.kind == event::Kind::ReadMoved);
+    let reads: Vec<(ConversationId, UserId)> =
+        readers.filter_map(|row| Some((row.conversation_id?, row.user_id?))).collect();
+    let members: HashMap<_, _> = match reads.is_empty() {
+        true => HashMap::new(),
+        false => {
+            let wanted = reads.iter().fold(sea_orm::Condition::any(), |any, (conversation_id, user_id)| {
+                use sea_orm::ExprTrait;
+                any.add(member::Column::ConversationId.eq(*conversation_id).and(member::Column::UserId.eq(*user_id)))
+            });
+            let rows = member::Entity::find().filter(wanted).all(db.read()).await?;
+            rows.into_iter().map(|row| ((row.conversation_id, row.user_id), row)).collect()
+        }
+    };
+    let user_ids: HashSet<UserId> =
+        messages.values().map(|message| message.sender_id).chain(reads.iter().map(|(_, user_id)| *user_id)).collect();
+    let users: HashMap<_, _> = match user_ids.is_empty() {
+        true => HashMap::new(),
+        false => user::Entity::find()
+            .filter(user::Column::Id.is_in(user_ids))
+            .all(db.read())
+            .await?
+            .into_iter()
+            .map(|row| (row.id, Arc::new(row)))
+            .collect(),
+    };
+    let event_of = |row: &event::Model| -> Option<Event> {
+        let message = |change| {
+            let message = messages.get(&row.message_id?)?;
+            let sender = users.get(&message.sender_id)?;
+            Some(Event::Message { change, message: Arc::clone(message), sender: Arc::clone(sender) })
+        };
+        match row.kind {
+            event::Kind::MessageAdded => message(MessageChange::Added),
+            event::Kind::MessageEdited => message(MessageChange::Edited),
+            event::Kind::MessageDeleted => message(MessageChange::Deleted),
+            event::Kind::ConversationChanged => {
+                Some(Event::ConversationChanged { conversation_id: row.conversation_id? })
+            }
+            event::Kind::ReadMoved => {
+                let (conversation_id, user_id) = (row.conversation_id?, row.user_id?);
+                let member = members.get(&(conversation_id, user_id))?;
+                Some(Event::ReadMoved {
+                    conversation_id,
+                    user: Arc::clone(users.get(&user_id)?),
+                    sequence: member.last_read_sequence,
+                    read_at: member.last_read_at?,
+                })
+            }
+            event::Kind::InviteChanged => Some(Event::InviteChanged { invite_id: row.invite_id? }),
+            event::Kind::FriendshipChanged => Some(Event::FriendshipChanged { other_id: row.subject_id? }),
+            event::Kind::ConversationJoined => Some(Event::ConversationJoined { conversation_id: row.joined_id? }),
+            event::Kind::SessionRevoked => Some(Event::SessionRevoked {
+                session_id: SessionId(row.session_id?.0),
+                // As long as a token can live at all: a day is the most that can be set.
+                forget_at: Timestamp(row.created_at.0).plus_seconds(86_400),
+            }),
+        }
+    };
+    let deliveries = rows.iter().filter_map(|row| {
+        let topic = match (row.conversation_id, row.user_id) {
+            (Some(id), _) => Topic::Conversation(id),
+            (None, Some(id)) => Topic::User(id),
+            (None, None) => return None,
+        };
+        let event = event_of(row)?;
+        Some(Delivery { topic, position: row.position, log_id: Some(row.id), occurred_at: row.created_at, event })
+    });
+    Ok(deliveries.collect())
+}

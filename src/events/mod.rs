@@ -17,6 +17,8 @@ pub mod bus;
 pub mod log;
 mod transaction;
 
+use std::sync::Arc;
+
 use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, message, user};
 use serde::{Deserialize, Serialize};
 
@@ -37,11 +39,11 @@ pub enum Topic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A message was added, edited or deleted; the message is as the change left it.
-    Message { change: MessageChange, message: message::Model, sender: user::Model },
+    Message { change: MessageChange, message: Arc<message::Model>, sender: Arc<user::Model> },
     /// The conversation opened, closed or was described anew.
     ConversationChanged { conversation_id: ConversationId },
     /// A read position moved forward.
-    ReadMoved { conversation_id: ConversationId, user: user::Model, sequence: i64, read_at: Timestamp },
+    ReadMoved { conversation_id: ConversationId, user: Arc<user::Model>, sequence: i64, read_at: Timestamp },
     /// An invite to or by the person appeared or changed.
     InviteChanged { invite_id: InviteId },
     /// How the person stands to another changed.
@@ -65,8 +67,8 @@ pub struct Delivery {
     pub topic: Topic,
     /// The event's number within its conversation; none for what is not history (read positions, personal events).
     pub position: Option<i64>,
-    /// The event's row in the log.
-    pub log_id: i64,
+    /// The event's row in the log, for what has no position.
+    pub log_id: Option<i64>,
     pub occurred_at: Timestamp,
     pub event: Event,
 }

@@ -22,6 +22,10 @@ impl<'a> Transaction<'a> {
         Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new() })
     }
 
+    pub fn app(&self) -> &'a App {
+        self.app
+    }
+
     /// Where the verb's statements run.
     pub fn db(&self) -> &DatabaseTransaction {
         &self.tx
@@ -82,7 +86,7 @@ impl<'a> Transaction<'a> {
             Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
         }
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
-        let delivery = Delivery { topic, position, log_id: inserted.last_insert_id, occurred_at, event };
+        let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
         if let Event::SessionRevoked { .. } = delivery.event {
             self.deliveries.push(Arc::new(Delivery { topic: Topic::Sessions, ..delivery.clone() }));
         }

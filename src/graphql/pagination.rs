@@ -6,6 +6,10 @@
 use async_graphql::SimpleObject;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use entity::Timestamp;
+use sea_orm::{
+    ColumnTrait, EntityTrait, ExprTrait, Order, QueryFilter, QueryOrder, QuerySelect, QueryTrait, Select,
+    sea_query::Expr,
+};
 use uuid::Uuid;
 
 use crate::error::Error;
@@ -13,7 +17,7 @@ use crate::error::Error;
 /// Most nodes on one page; `server.limits.maxPageSize`.
 pub const MAX_PAGE_SIZE: u64 = 100;
 /// Nodes on a page when neither `first` nor `last` is given.
-pub const DEFAULT_PAGE_SIZE: u64 = 50;
+pub const DEFAULT_PAGE_SIZE: u64 = 25;
 
 /// Where a page lies in its list.
 #[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
@@ -110,6 +114,23 @@ impl<K> PageRequest<K> {
     }
 }
 
+impl PageRequest<(Timestamp, Uuid)> {
+    /// Restricts a query to this page of a list that has the newest first, by a time and an id.
+    pub fn newest_first<E: EntityTrait>(&self, query: Select<E>, time: E::Column, id: E::Column) -> Select<E> {
+        let columns = || Expr::tuple([Expr::col(time.as_column_ref()), Expr::col(id.as_column_ref())]);
+        let key = |(time, id): (Timestamp, Uuid)| Expr::tuple([Expr::value(time), Expr::value(id)]);
+        let query = query
+            .apply_if(self.after, |query, after| query.filter(columns().lt(key(after))))
+            .apply_if(self.before, |query, before| query.filter(columns().gt(key(before))))
+            .limit(self.limit());
+        let order = match self.direction {
+            Direction::Forward => Order::Desc,
+            Direction::Backward => Order::Asc,
+        };
+        query.order_by(time, order.clone()).order_by(id, order)
+    }
+}
+
 impl<T> Page<T> {
     pub fn page_info(&self, cursor: impl Fn(&T) -> String) -> PageInfo {
         PageInfo {
@@ -160,6 +181,17 @@ impl CursorKey for String {
 
     fn from_text(text: &str) -> Option<Self> {
         (!text.contains('\0')).then(|| text.to_owned())
+    }
+}
+
+/// An id.
+impl CursorKey for Uuid {
+    fn to_text(&self) -> String {
+        self.simple().to_string()
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Uuid::try_parse(text).ok()
     }
 }
 

@@ -1,3 +1,37 @@
-//! invites
+//! Invites: the one way in which people who do not know each other here come to talk.
+//!
+//! One model serves three kinds: to be friends, into a group, by email. An invite is **pending** until it is accepted,
+//! rejected, revoked or expired; that it has expired is seen when it is read. A pending invite holds a **slot** (for a
+//! friend invite, the pair of people), which is unique: of two that want the same slot the database lets one in.
+//! Invites that cross make friends. An invite to somebody who has blocked the inviter is **hidden**: the inviter sees
+//! it pending, the invitee does not see it, and nothing tells the two cases apart.
+//!
+//! | verb | who | who hears `InviteChanged` |
+//! | --- | --- | --- |
+//! | [`actions::send_to_friend`] | anybody | inviter, invitee |
+//! | [`actions::accept`] | the invitee | inviter, invitee; and `FriendshipChanged`, and the conversation's events |
+//! | [`actions::reject`] | the invitee | inviter, invitee |
+//! | [`actions::revoke`] | the inviter | inviter, invitee |
+//!
+//! The invitee of a hidden invite hears nothing of it.
+//!
+//! | rule | where |
+//! | --- | --- |
+//! | What becomes of an invite | [`types::next`] |
+//! | What becomes of a send | [`types::judge_send`] |
+//! | Who sees an invite | [`access::visible_invite`] |
 
+pub mod access;
+pub mod actions;
 pub mod graphql;
+pub mod store;
+pub mod types;
+
+#[cfg(test)]
+mod tests;
+
+/// Life of a friend invite.
+pub const FRIEND_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// Most pending invites that one person may have out.
+pub const MAX_PENDING: u64 = 100;

@@ -1,9 +1,346 @@
-//! messages
+//! Messages on the wire.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, Enum, ID, InputObject, Object, SimpleObject, Subscription};
+use entity::{ConversationId, MessageId, conversation, message, user};
+use futures_util::Stream;
+
+use super::{
+    access::{self, Readable},
+    actions,
+    store::MessageRange,
+    types::{IdempotencyKey, MessageBody},
+};
+use crate::{
+    connection,
+    conversations::graphql::{Conversation, int, of_message},
+    delivery::{
+        cursor::{self, EventCursor},
+        feed::{Feed, Root, Source},
+    },
+    error::{Error, Refusal, UserErrorCode, payload},
+    events::MessageChange,
+    graphql::{
+        app,
+        ids::{GlobalId, decode_argument, decode_field},
+        loaders::Loaders,
+        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        scalars::DateTime,
+        viewer,
+    },
+    users::graphql::User,
+};
+
+/// Something that somebody wrote in a conversation.
+#[derive(Clone)]
+pub struct Message {
+    row: Arc<message::Model>,
+    /// The sender, where they came along with the message.
+    sender: Option<Arc<user::Model>>,
+}
+
+impl Message {
+    /// For a row that the viewer may see.
+    pub fn new(row: Arc<message::Model>) -> Self {
+        Self { row, sender: None }
+    }
+
+    pub fn with_sender(row: Arc<message::Model>, sender: Arc<user::Model>) -> Self {
+        Self { row, sender: Some(sender) }
+    }
+
+    pub fn of(readable: &Readable) -> Self {
+        Self::new(Arc::clone(readable.message()))
+    }
+
+    /// The message in its place among those of its conversation.
+    pub fn into_edge(self) -> MessageEdge {
+        MessageEdge { cursor: encode_cursor(&self.row.sequence), node: self }
+    }
+}
+
+/// Something that somebody wrote in a conversation.
+#[Object]
+impl Message {
+    /// Global id, `msg_…`.
+    pub async fn id(&self) -> ID {
+        self.row.id.encode()
+    }
+
+    /// Where it was written.
+    async fn conversation(&self, ctx: &Context<'_>) -> async_graphql::Result<Conversation> {
+        Ok(of_message(ctx, self.row.id, self.row.conversation_id).await?)
+    }
+
+    /// 1, 2, 3 … within the conversation: no gaps, never reused, the order everybody sees.
+    async fn sequence(&self) -> i32 {
+        int(self.row.sequence)
+    }
+
+    /// Who wrote it.
+    async fn sender(&self, ctx: &Context<'_>) -> async_graphql::Result<User> {
+        if let Some(sender) = &self.sender {
+            return Ok(User::new(Arc::clone(sender)));
+        }
+        let sender = loaders(ctx).load(self.row.sender_id).await?;
+        Ok(User::new(sender.ok_or_else(|| Error::internal("a message without its sender"))?))
+    }
+
+    /// What it says, exactly as it was written. Null once deleted.
+    async fn body(&self) -> Option<&str> {
+        self.row.body.as_deref()
+    }
+
+    /// The message that this one answers; null when it answers none.
+    async fn reply_to(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<Message>> {
+        let reply_to_id = self.row.reply_to_id?;
+        let replied = loaders(ctx).load(reply_to_id).await;
+        replied.map_err(Into::into).map(|replied| replied.map(Message::new)).transpose()
+    }
+
+    /// When it was committed.
+    async fn created_at(&self) -> DateTime {
+        self.row.created_at.into()
+    }
+
+    /// When its body was last replaced; null when never.
+    async fn edited_at(&self) -> Option<DateTime> {
+        self.row.edited_at.map(Into::into)
+    }
+
+    /// When it was deleted; null while it stands.
+    async fn deleted_at(&self) -> Option<DateTime> {
+        self.row.deleted_at.map(Into::into)
+    }
+}
+
+fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
+    crate::graphql::loaders(ctx)
+}
+
+connection!(MessageConnection, MessageEdge, Message);
+
+/// A page of a conversation's messages. Sequences have no gaps, so the page is a range and its neighbours are known.
+pub async fn messages_page(
+    loaders: &Loaders,
+    conversation: &conversation::Model,
+    arguments: PageArguments,
+) -> Result<MessageConnection, Error> {
+    let page = arguments.resolve::<i64>(Direction::Backward)?;
+    let newest = conversation.sequence;
+    let lowest = page.after.map_or(1, |after| after.saturating_add(1).max(1));
+    let highest = page.before.map_or(newest, |before| before.saturating_sub(1).min(newest));
+    let size = page.size as i64;
+    let (from, to) = match page.direction {
+        Direction::Forward => (lowest, highest.min(lowest.saturating_add(size - 1))),
+        Direction::Backward => (lowest.max(highest.saturating_sub(size - 1)), highest),
+    };
+    let range = MessageRange { conversation_id: conversation.id, from, to };
+    let rows = if from <= to { loaders.load(range).await? } else { None };
+    let edges: Vec<MessageEdge> =
+        rows.iter().flat_map(|rows| rows.iter()).map(|row| Message::new(Arc::clone(row)).into_edge()).collect();
+    let (has_next_page, has_previous_page) = match edges.is_empty() {
+        true => (lowest <= newest && page.direction == Direction::Forward && size == 0, lowest > 1 && newest > 0),
+        false => (to < newest, from > 1),
+    };
+    Ok(MessageConnection {
+        page_info: page_info_of(has_next_page, has_previous_page, &edges, |edge| &edge.cursor),
+        edges,
+    })
+}
+
+/// A message to send.
+#[derive(InputObject)]
+pub struct SendMessageInput {
+    /// `conv_…`
+    conversation_id: ID,
+    /// What it says: 1 to 4000 characters, kept exactly.
+    body: String,
+    /// `msg_…` of the message that it answers, in the same conversation.
+    reply_to_id: Option<ID>,
+    /// Repeat a send after a lost answer with the same key and get the first message back, never a second one. A
+    /// UUID for each message is a good key; it never expires.
+    idempotency_key: Option<String>,
+}
+
+/// The answer to `sendMessage`.
+#[derive(SimpleObject)]
+pub struct SendMessagePayload {
+    /// The edge, not only the node: append it to the cached connection as it is. Null when refused.
+    message_edge: Option<MessageEdge>,
+    /// This key was used before, and this is the message it made then.
+    replayed: bool,
+    /// Why it was refused; empty when it was sent.
+    user_errors: Vec<Refusal>,
+}
+
+/// A new body for a message.
+#[derive(InputObject)]
+pub struct EditMessageInput {
+    /// `msg_…` of a message that the viewer sent.
+    message_id: ID,
+    /// What it says from now on: 1 to 4000 characters.
+    body: String,
+}
+
+/// A message to delete.
+#[derive(InputObject)]
+pub struct DeleteMessageInput {
+    /// `msg_…` of a message that the viewer sent.
+    message_id: ID,
+}
+
+/// The answer to a change of a message.
+#[derive(SimpleObject)]
+pub struct MessagePayload {
+    /// The edge, not only the node. Null when refused.
+    message_edge: Option<MessageEdge>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+#[derive(Default)]
+pub struct MessageMutation;
+
+#[Object]
+impl MessageMutation {
+    /// Sends a message. When the answer comes, it is on the disk.
+    async fn send_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "What to send, and where.")] input: SendMessageInput,
+    ) -> async_graphql::Result<SendMessagePayload> {
+        let viewer = viewer(ctx)?;
+        let outcome = async {
+            let conversation_id: ConversationId = decode_field(&input.conversation_id, "conversationId")?;
+            let body = MessageBody::parse(input.body)?;
+            let reply_to_id = input.reply_to_id.map(|id| decode_field(&id, "replyToId")).transpose()?;
+            let key = input.idempotency_key.map(IdempotencyKey::parse).transpose()?;
+            actions::send(app(ctx), &viewer, conversation_id, body, reply_to_id, key).await
+        };
+        let (sent, user_errors) = payload(outcome.await)?;
+        let replayed = sent.as_ref().is_some_and(|sent| sent.replayed);
+        Ok(SendMessagePayload {
+            message_edge: sent.map(|sent| Message::new(sent.message).into_edge()),
+            replayed,
+            user_errors,
+        })
+    }
+
+    /// Replaces the body of a message that the viewer sent.
+    async fn edit_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which, and the new body.")] input: EditMessageInput,
+    ) -> async_graphql::Result<MessagePayload> {
+        let outcome = async {
+            let body = MessageBody::parse(input.body)?;
+            let own = own(ctx, &input.message_id).await?;
+            actions::edit(app(ctx), &own, body).await
+        };
+        message_payload(outcome.await)
+    }
+
+    /// Deletes a message that the viewer sent: its place stays, its body goes, for everybody.
+    async fn delete_message(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which.")] input: DeleteMessageInput,
+    ) -> async_graphql::Result<MessagePayload> {
+        let outcome = async {
+            let own = own(ctx, &input.message_id).await?;
+            actions::delete(app(ctx), &own).await
+        };
+        message_payload(outcome.await)
+    }
+}
+
+async fn own(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<access::Own> {
+    let viewer = viewer(ctx)?;
+    let id: MessageId = decode_field(id, "messageId")?;
+    let readable = access::readable(&loaders(ctx), &viewer, id).await?;
+    let readable = readable
+        .ok_or_else(|| Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId"))?;
+    let own = readable.own();
+    Ok(own.ok_or_else(|| {
+        Refusal::new(UserErrorCode::Forbidden, "Only its sender can change a message.").of_field("messageId")
+    })?)
+}
+
+fn message_payload(outcome: crate::error::Outcome<Arc<message::Model>>) -> async_graphql::Result<MessagePayload> {
+    let (message, user_errors) = payload(outcome)?;
+    Ok(MessagePayload { message_edge: message.map(|message| Message::new(message).into_edge()), user_errors })
+}
+
+/// A change of a message. It carries the message as it is, so applying it twice changes nothing.
+#[derive(Clone, SimpleObject)]
+pub struct MessageEvent {
+    /// What happened to the message.
+    #[graphql(name = "type")]
+    pub change: MessageEventType,
+    /// Resume token for `after`.
+    pub cursor: String,
+    /// The message in its place.
+    pub message_edge: MessageEdge,
+}
+
+/// What can happen to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum MessageEventType {
+    /// It was sent.
+    Added,
+    /// Its body was replaced.
+    Edited,
+    /// Only its tombstone remains.
+    Deleted,
+}
+
+impl From<MessageChange> for MessageEventType {
+    fn from(change: MessageChange) -> Self {
+        match change {
+            MessageChange::Added => Self::Added,
+            MessageChange::Edited => Self::Edited,
+            MessageChange::Deleted => Self::Deleted,
+        }
+    }
+}
+
 #[derive(Default)]
 pub struct MessageSubscription;
-#[async_graphql::Subscription]
+
+#[Subscription]
 impl MessageSubscription {
-    async fn probe(&self) -> impl futures_util::Stream<Item = bool> {
-        futures_util::stream::empty()
+    /// Messages of one conversation as they are added, edited or deleted. `after` replays what changed since that
+    /// event: each change exactly once, in order.
+    async fn message_events(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "`conv_…`")] conversation_id: ID,
+        #[graphql(desc = "The last `cursor` received; without it, only what happens from now on.")] after: Option<
+            String,
+        >,
+    ) -> async_graphql::Result<impl Stream<Item = MessageEvent>> {
+        let feed = Feed::of(ctx)?;
+        feed.admit(async {
+            let viewer = viewer(ctx)?;
+            let id: ConversationId = decode_argument(&conversation_id, "conversationId")?;
+            let reader = crate::conversations::access::reader(&loaders(ctx), &viewer, id).await?;
+            let reader = reader.ok_or(Error::NotFound("There is no such conversation."))?;
+            let head = reader.conversation().position;
+            let after = match after {
+                None => head,
+                Some(after) => EventCursor::decode(&after, cursor::epoch(ctx), id, head)?,
+            };
+            Ok(Source::Messages { conversation_id: id, after })
+        })
+        .await?;
+        Ok(feed.roots(Root::into_message))
     }
+}
+
+/// The message, when the viewer may read it; for `node(id)`.
+pub async fn load(ctx: &Context<'_>, id: MessageId) -> Result<Option<Message>, Error> {
+    let readable = access::readable(&loaders(ctx), &viewer(ctx)?, id).await?;
+    Ok(readable.as_ref().map(Message::of))
 }

@@ -1,6 +1,22 @@
-//! messages
+//! Messages: sent, edited, deleted, replied to, and listened to.
+//!
+//! A message's `sequence` is 1, 2, 3 … within its conversation: no gaps, never reused, the order everybody sees. So a
+//! page is a range of sequences, and its neighbours are known without asking.
+//!
+//! | verb | who | what remains |
+//! | --- | --- | --- |
+//! | send | who may send; a retry with the same key, always | |
+//! | edit | its sender, while the conversation is open | the new body and `editedAt` |
+//! | delete | its sender, always | a tombstone: sequence, sender and times, no body |
+//!
+//! Sends are committed in groups: see [`committer`]. Raises `Message`.
 
+pub mod access;
+pub mod actions;
+pub mod committer;
 pub mod graphql;
+pub mod store;
+pub mod types;
 
-/// Writes messages in groups.
-pub struct Committer {}
+pub use committer::Committer;
+pub use types::MAX_BODY_CHARACTERS;

@@ -1,1 +1,347 @@
-//! Listening, routing, stopping.
+//! The server: accepts connections, routes requests, and leaves in an orderly way.
+//!
+//! | address | what |
+//! | --- | --- |
+//! | `/graphql` | queries and mutations, see [`crate::graphql::http`] |
+//! | `/graphql/ws`, `/graphql/stream` | subscriptions over WebSocket and server-sent events |
+//! | `/` | the playground, not in production |
+//! | `/schema.graphql` | the schema, while it may be introspected |
+//! | `/health/live`, `/health/ready` | see [`health`] |
+//! | `/metrics` | see [`metrics`] |
+//!
+//! When it is told to stop: `/health/ready` says 503, no connection is accepted, idle ones are closed, sockets say
+//! goodbye, what is being answered is answered; all of it within `KITH_SHUTDOWN_SECONDS`.
+
+mod connection;
+mod health;
+pub mod metrics;
+mod origins;
+mod playground;
+pub mod request;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    pin::pin,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderValue, Request, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{any, get},
+};
+use futures_util::FutureExt;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::ServiceExt;
+
+use self::{
+    connection::{Connection, Phase, Progress},
+    origins::Verdict,
+    request::{RequestInfo, client_ip, request_id},
+};
+use crate::{
+    app::App,
+    error::Error,
+    graphql::{self, engine::Engine, http::plain_refusal},
+};
+
+/// Most bytes of a request's head; more is 431. A query of the largest size fits into a URL even when half of it is
+/// escaped.
+const MAX_HEAD: usize = 32 * 1024;
+/// Most bytes of a connection that wait to be looked at or to be sent.
+const MAX_BUFFER: usize = 64 * 1024;
+/// How long to wait when the process has no file descriptor left for a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What every handler shares. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerState {
+    pub app: Arc<App>,
+    pub engine: Arc<Engine>,
+    /// Cancelled when the server begins to close: sockets and streams say goodbye and end.
+    pub closing: CancellationToken,
+    /// Counts the tasks of sockets and streams, which outlive the request that opened them: the server waits for
+    /// them when it closes.
+    pub sockets: TaskTracker,
+}
+
+/// Serves until `stop` is cancelled, then leaves as described above. What is still going on when the time is over is
+/// cut off, with a line in the log.
+///
+/// Fails only if the listener does.
+pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    metrics::install();
+    let state = ServerState {
+        engine: Arc::new(Engine::new(Arc::clone(&app))),
+        app,
+        closing: stop.clone(),
+        sockets: TaskTracker::new(),
+    };
+    let front = Front::new(state.clone());
+    let config = &state.app.config.server;
+    let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));
+    let connections = TaskTracker::new();
+    let background = CancellationToken::new();
+    let _ends_with_us = background.clone().drop_guard();
+    let keep_up = tokio::spawn(metrics::keep_up());
+    tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(housekeep(Arc::clone(&state.app), background));
+    // So that a lack of descriptors is one line in the log and not ten each second.
+    let mut can_accept = true;
+
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                can_accept = true;
+                match Arc::clone(&permits).try_acquire_owned() {
+                    Ok(permit) => {
+                        connections.spawn(serve(Arc::clone(&front), stream, peer.ip(), permit));
+                    }
+                    Err(_) => refuse_connection(&stream),
+                }
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                if can_accept {
+                    tracing::warn!(%error, "accepting connections is not possible for a moment");
+                    can_accept = false;
+                }
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+
+    drop(listener);
+    keep_up.abort();
+    let parts = [&connections, &state.sockets, &state.engine.mutations];
+    for part in parts {
+        part.close();
+    }
+    let finished = async {
+        // In this order: a request in flight may open a socket or start a mutation.
+        for part in parts {
+            part.wait().await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(config.shutdown_seconds), finished).await.is_err() {
+        let [n_connections, n_sockets, n_mutations] = parts.map(TaskTracker::len);
+        tracing::warn!(n_connections, n_sockets, n_mutations, "the time to close is over: what is left is cut off");
+    }
+    Ok(())
+}
+
+/// Deletes what nobody needs any more, every hour.
+async fn housekeep(app: Arc<App>, stop: CancellationToken) {
+    let mut hours = tokio::time::interval(Duration::from_secs(3600));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hours.tick() => {}
+        }
+        if let Err(error) = crate::accounts::sessions::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
+        }
+    }
+}
+
+/// Serves one connection until it is closed or becomes a WebSocket.
+async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+    // An answer is written at once or in large pieces: waiting for more would only delay its end.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let progress = Progress::new();
+    let io = TokioIo::new(Connection::new(stream, Arc::clone(&progress), permit));
+    let closing = front.state.closing.clone();
+    let service = service_fn(|request| {
+        let front = Arc::clone(&front);
+        let progress = Arc::clone(&progress);
+        async move {
+            progress.set(Phase::Busy);
+            let response = front.answer(peer, request).await;
+            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            progress.set(if is_upgrade { Phase::Upgraded } else { Phase::Idle });
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        // `Connection` limits this time.
+        .header_read_timeout(None)
+        .max_header_size(MAX_HEAD)
+        .max_buf_size(MAX_BUFFER)
+        .serve_connection(io, service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    // Errors are the client's way of leaving, mostly; nobody could act on them.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = closing.cancelled() => {
+            // hyper would wait for the first request of a connection that has never had one.
+            if progress.phase() != Phase::New {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
+    }
+}
+
+/// Tells a client that there are too many, without waiting for it.
+fn refuse_connection(stream: &TcpStream) {
+    ::metrics::counter!(metrics::CONNECTIONS_REFUSED).increment(1);
+    // The buffer of a new connection is empty, so this is written or the client has gone.
+    let _ = stream.try_write(
+        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n",
+    );
+}
+
+/// Whether the next connection may well be accepted at once.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}
+
+/// What every request passes on its way in and every answer on its way out.
+struct Front {
+    state: ServerState,
+    router: Router,
+}
+
+impl Front {
+    fn new(state: ServerState) -> Arc<Self> {
+        Arc::new(Self { router: router(state.clone()), state })
+    }
+
+    /// Answers one request, whatever happens.
+    async fn answer(&self, peer: IpAddr, request: Request<Incoming>) -> Response {
+        let started = Instant::now();
+        let (mut parts, body) = request.into_parts();
+        let config = &self.state.app.config.server;
+        let has_list = !config.allowed_origins.is_empty();
+        let request_id = request_id(&parts.headers);
+        let verdict = origins::judge(&parts.headers, &config.allowed_origins);
+        // Only for the log, so only when it is written: a path may hold anything.
+        let logged = tracing::enabled!(tracing::Level::DEBUG).then(|| (parts.method.clone(), known(parts.uri.path())));
+
+        let mut response = if verdict == Verdict::Foreign && parts.uri.path().starts_with("/graphql") {
+            plain_refusal(StatusCode::FORBIDDEN, "Pages of this origin may not call.", "FORBIDDEN")
+        } else if origins::is_preflight(&parts) {
+            let mut response = StatusCode::NO_CONTENT.into_response();
+            if verdict != Verdict::Foreign {
+                origins::grant_preflight(response.headers_mut());
+            }
+            response
+        } else {
+            let client_ip = client_ip(peer, &parts.headers, &config.trusted_proxies);
+            parts.extensions.insert(RequestInfo { request_id: Arc::clone(&request_id), client_ip });
+            let answer = self.router.clone().oneshot(Request::from_parts(parts, body));
+            match AssertUnwindSafe(answer).catch_unwind().await {
+                Ok(Ok(response)) => response,
+                Err(_) => {
+                    plain_refusal(StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.", "INTERNAL")
+                }
+            }
+        };
+
+        let headers = response.headers_mut();
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            headers.insert("x-request-id", value);
+        }
+        origins::grant(&verdict, has_list, headers);
+        if let Some((method, path)) = logged {
+            let (status, elapsed_us) = (response.status().as_u16(), started.elapsed().as_micros() as u64);
+            tracing::debug!(request_id = &*request_id, %method, path, status, elapsed_us, "answered");
+        }
+        response
+    }
+}
+
+fn router(state: ServerState) -> Router {
+    let migrated = Arc::default();
+    Router::new()
+        .route("/graphql", any(graphql::http::handler))
+        .route("/graphql/ws", get(graphql::ws::handler))
+        .route("/graphql/stream", any(graphql::sse::handler))
+        .route("/", get(playground::page))
+        .route("/assets/{*name}", get(playground::asset))
+        .route("/schema.graphql", get(schema))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(move |state| health::ready(state, Arc::clone(&migrated))))
+        .route("/metrics", get(show_metrics))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+/// The path of a request as it may be logged.
+fn known(path: &str) -> &'static str {
+    const PATHS: [&str; 8] = [
+        "/graphql",
+        "/graphql/ws",
+        "/graphql/stream",
+        "/",
+        "/schema.graphql",
+        "/health/live",
+        "/health/ready",
+        "/metrics",
+    ];
+    PATHS.into_iter().find(|known| *known == path).unwrap_or("other")
+}
+
+/// The schema, for tools. As closed as introspection is.
+async fn schema(State(state): State<ServerState>) -> Response {
+    if !state.app.config.introspection() {
+        return not_found().await;
+    }
+    plain_text("text/plain; charset=utf-8", graphql::sdl())
+}
+
+async fn show_metrics() -> Response {
+    plain_text("text/plain; version=0.0.4; charset=utf-8", metrics::install().render())
+}
+
+fn plain_text(content_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+async fn not_found() -> Response {
+    plain_refusal(StatusCode::NOT_FOUND, "Nothing is at this address. The API is at /graphql.", "NOT_FOUND")
+}
+
+async fn method_not_allowed() -> Response {
+    plain_refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not take that method.", "BAD_USER_INPUT")
+}
+
+/// Binds the address, or says in one sentence why that is not possible.
+pub async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Error::internal(format!("{address} is in use by another program")),
+        io::ErrorKind::PermissionDenied => Error::internal(format!("listening on {address} is not allowed")),
+        _ => Error::internal(format!("cannot listen on {address}: {error}")),
+    })
+}

@@ -1,0 +1,213 @@
+//! Signing up, signing in, and changing one's profile.
+
+use entity::{UserId, account, user};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, SqlErr};
+use sha2::{Digest, Sha256};
+
+use super::{
+    sessions::{self, SignedIn},
+    store,
+    types::{Email, Identifier, Password, Phone, present},
+};
+use crate::{
+    app::App,
+    auth::{PasswordHash, RequestContext, Viewer},
+    error::{Error, Failure, Outcome, Refusal, UserErrorCode},
+    events::Transaction,
+    rate_limits::{self, Action},
+    users::types::{DisplayName, Username},
+};
+
+/// What somebody fills in to sign up.
+pub struct NewAccount {
+    pub username: String,
+    pub email: String,
+    pub password: String,
+    /// The username when there is none.
+    pub display_name: Option<String>,
+    pub phone: Option<String>,
+}
+
+/// Makes an account and signs in to it. Says that a username is taken, and never whether an address is: that is for
+/// the owner of the mailbox to learn (ADR 0003).
+pub async fn register(app: &App, request: &RequestContext, form: NewAccount) -> Outcome<SignedIn> {
+    let form = Registration::parse(form)?;
+    app.rate_limits.check(Action::Register, &rate_limits::address(request.client_ip)).await?;
+    // A courtesy before the costly part; the unique index has the last word.
+    if store::is_taken(app.db.read(), &form.username).await? {
+        return Err(username_taken().into());
+    }
+    let PasswordHash(password_hash) = app.passwords.hash(form.password.into_string()).await?;
+
+    let user_id: UserId = app.clock.new_id();
+    let tx = Transaction::begin(app).await?;
+    let user = user::ActiveModel {
+        id: Set(user_id),
+        username: Set(form.username.into_string()),
+        display_name: Set(form.display_name.into_string()),
+        discoverable: Set(false),
+        created_at: Set(app.clock.now()),
+    };
+    user::Entity::insert(user).exec_without_returning(tx.db()).await.map_err(taken_or_fault)?;
+    let account = account::ActiveModel {
+        user_id: Set(user_id),
+        email: Set(form.email.as_str().to_owned()),
+        email_folded: Set(form.email.folded().to_owned()),
+        email_verified_at: Set(None),
+        phone: Set(form.phone.map(Phone::into_string)),
+        password_hash: Set(password_hash),
+    };
+    account::Entity::insert(account).exec_without_returning(tx.db()).await?;
+    Ok(sessions::open(app, tx, user_id, request).await?)
+}
+
+/// A [`NewAccount`] whose every field is in order.
+struct Registration {
+    username: Username,
+    email: Email,
+    password: Password,
+    display_name: DisplayName,
+    phone: Option<Phone>,
+}
+
+impl Registration {
+    /// All that is wrong is told at once.
+    fn parse(form: NewAccount) -> Result<Self, Failure> {
+        let username = Username::parse_field(&form.username, "username");
+        let email = Email::parse(&form.email).map_err(|message| Refusal::invalid("email", message));
+        let password = Password::choose(&form.password, &[form.username.trim(), form.email.trim()])
+            .map_err(|message| Refusal::invalid("password", message));
+        let display_name = match present(form.display_name) {
+            Some(name) => DisplayName::parse_field(&name, "displayName"),
+            // Of a bad username it is enough to say so once.
+            None => DisplayName::parse_field(username.as_ref().map_or("?", Username::as_str), "displayName"),
+        };
+        let phone = parse_phone(present(form.phone));
+        match (username, email, password, display_name, phone) {
+            (Ok(username), Ok(email), Ok(password), Ok(display_name), Ok(phone)) => {
+                Ok(Self { username, email, password, display_name, phone })
+            }
+            (username, email, password, display_name, phone) => {
+                let refusals =
+                    [username.err(), email.err(), password.err(), display_name.err(), phone.err()].into_iter();
+                Err(Failure::Refused(refusals.flatten().collect()))
+            }
+        }
+    }
+}
+
+/// Signs in. An unknown account and a wrong password are answered alike, in words and in time.
+pub async fn login(app: &App, request: &RequestContext, identifier: &str, password: &str) -> Outcome<SignedIn> {
+    let address = rate_limits::address(request.client_ip);
+    app.rate_limits.check(Action::SignInFromAddress, &address).await?;
+    let identifier = Identifier::parse(identifier);
+    let subject = sign_in_subject(identifier.as_ref(), &address);
+    app.rate_limits.check(Action::SignIn, &subject).await?;
+
+    let Some(password) = Password::received(password) else { return Err(invalid_credentials().into()) };
+    let account = match &identifier {
+        Some(identifier) => store::find_account(app.db.read(), identifier).await?,
+        None => None,
+    };
+    let stored = account.as_ref().map(|account| PasswordHash(account.password_hash.clone()));
+    let matches = app.passwords.verify(password.clone().into_string(), stored.clone()).await?;
+    let (Some(account), Some(stored), true) = (account, stored, matches) else {
+        return Err(invalid_credentials().into());
+    };
+    // Who knows the password does not guess.
+    app.rate_limits.refund(Action::SignIn, &subject).await;
+
+    // A queue that is full now is no reason to refuse: the next sign-in does it.
+    let renewed = match app.passwords.is_outdated(&stored) {
+        true => app.passwords.hash(password.into_string()).await.ok(),
+        false => None,
+    };
+    let tx = Transaction::begin(app).await?;
+    if let Some(PasswordHash(renewed)) = renewed {
+        store::replace_hash(tx.db(), &account, renewed).await?;
+    }
+    Ok(sessions::open(app, tx, account.user_id, request).await?)
+}
+
+/// By what was typed and not by the account behind it: counting a name and an address of one account together would
+/// tell that they are one's. As a digest, so that Redis holds no addresses.
+fn sign_in_subject(identifier: Option<&Identifier>, address: &str) -> String {
+    let typed = Sha256::digest(identifier.map_or("", Identifier::as_str));
+    let typed = u128::from_be_bytes(typed[..16].try_into().expect("a digest has 32 bytes"));
+    format!("{typed:032x}@{address}")
+}
+
+/// What to change about oneself; `None` leaves a field as it is.
+#[derive(Default)]
+pub struct ProfileChanges {
+    pub username: Option<String>,
+    pub display_name: Option<String>,
+    /// An empty text clears it.
+    pub phone: Option<String>,
+    pub discoverable: Option<bool>,
+}
+
+/// A person as they see themselves: the public half and the private one.
+pub struct Profile {
+    pub user: user::Model,
+    pub account: account::Model,
+}
+
+/// Changes the viewer's profile.
+pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges) -> Outcome<Profile> {
+    let username = changes.username.map(|name| Username::parse_field(&name, "username")).transpose();
+    let display_name = changes.display_name.map(|name| DisplayName::parse_field(&name, "displayName")).transpose();
+    let phone = changes.phone.map(|phone| parse_phone(present(Some(phone)))).transpose();
+    let (username, display_name, phone) = match (username, display_name, phone) {
+        (Ok(username), Ok(display_name), Ok(phone)) => (username, display_name, phone),
+        (username, display_name, phone) => {
+            let refusals = [username.err(), display_name.err(), phone.err()];
+            return Err(Failure::Refused(refusals.into_iter().flatten().collect()));
+        }
+    };
+
+    let tx = Transaction::begin(app).await?;
+    let user = user::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
+    let account = account::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
+
+    let mut user: user::ActiveModel = user.into();
+    set_if_some(&mut user.username, username.map(Username::into_string));
+    set_if_some(&mut user.display_name, display_name.map(DisplayName::into_string));
+    set_if_some(&mut user.discoverable, changes.discoverable);
+    let mut account: account::ActiveModel = account.into();
+    set_if_some(&mut account.phone, phone.map(|phone| phone.map(Phone::into_string)));
+
+    let user = user.update(tx.db()).await.map_err(taken_or_fault)?;
+    let account = account.update(tx.db()).await?;
+    tx.commit().await?;
+    Ok(Profile { user, account })
+}
+
+/// A token outlives its account by some minutes.
+pub(super) const GONE: Error = Error::Unauthenticated("The account does not exist any more.");
+
+fn set_if_some<T: Into<sea_orm::Value>>(field: &mut sea_orm::ActiveValue<T>, value: Option<T>) {
+    if let Some(value) = value {
+        *field = Set(value);
+    }
+}
+
+fn parse_phone(phone: Option<String>) -> Result<Option<Phone>, Refusal> {
+    phone.map(|phone| Phone::parse(&phone)).transpose().map_err(|message| Refusal::invalid("phone", message))
+}
+
+/// The only thing of a user that is unique and chosen is the username.
+fn taken_or_fault(error: DbErr) -> Failure {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => username_taken().into(),
+        _ => error.into(),
+    }
+}
+
+fn username_taken() -> Refusal {
+    Refusal::new(UserErrorCode::UsernameTaken, "Somebody has this username.").of_field("username")
+}
+
+fn invalid_credentials() -> Refusal {
+    Refusal::new(UserErrorCode::InvalidCredentials, "The username, email or password is wrong.")
+}

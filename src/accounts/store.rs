@@ -1,0 +1,162 @@
+//! Accounts and sessions in the database.
+
+use std::{collections::HashMap, sync::Arc};
+
+use entity::{SessionId, Timestamp, UserId, account, refresh_token, session, user};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, Order},
+};
+
+use super::types::Identifier;
+use crate::{db::Db, error::Error, graphql::loaders::Key, users::types::Username};
+
+/// A user's account as a key to load by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AccountOf(pub UserId);
+
+impl Key for AccountOf {
+    type Value = Arc<account::Model>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let user_ids = keys.iter().map(|key| key.0);
+        let rows = account::Entity::find().filter(account::Column::UserId.is_in(user_ids)).all(db.read()).await?;
+        Ok(rows.into_iter().map(|row| (AccountOf(row.user_id), Arc::new(row))).collect())
+    }
+}
+
+/// The account that somebody signs in to, by one statement whether it exists or not. An address is the account's that
+/// verified it, else that of the account that claimed it first.
+pub async fn find_account(db: &impl ConnectionTrait, identifier: &Identifier) -> Result<Option<account::Model>, DbErr> {
+    let accounts = account::Entity::find();
+    let accounts = match identifier {
+        Identifier::Username(username) => {
+            let user_id = user::Entity::find().select_only().column(user::Column::Id);
+            let user_id = user_id.filter(user::Column::Username.eq(username.as_str())).into_query();
+            accounts.filter(account::Column::UserId.in_subquery(user_id))
+        }
+        Identifier::Email(folded) => accounts
+            .filter(account::Column::EmailFolded.eq(folded))
+            .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
+            // Ids are ordered by time.
+            .order_by_asc(account::Column::UserId),
+    };
+    accounts.one(db).await
+}
+
+pub async fn is_taken(db: &impl ConnectionTrait, username: &Username) -> Result<bool, DbErr> {
+    let row = user::Entity::find().filter(user::Column::Username.eq(username.as_str())).one(db).await?;
+    Ok(row.is_some())
+}
+
+/// Replaces a password's hash unless another change was first.
+pub async fn replace_hash(db: &impl ConnectionTrait, account: &account::Model, new_hash: String) -> Result<(), DbErr> {
+    account::Entity::update_many()
+        .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
+        .filter(account::Column::UserId.eq(account.user_id))
+        .filter(account::Column::PasswordHash.eq(&account.password_hash))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// What makes a session live.
+fn is_live(now: Timestamp) -> Condition {
+    Condition::all().add(session::Column::RevokedAt.is_null()).add(session::Column::ExpiresAt.gt(now))
+}
+
+/// A person's live sessions, newest first.
+pub async fn live_sessions(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    now: Timestamp,
+) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::find()
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(is_live(now))
+        .order_by_desc(session::Column::CreatedAt)
+        .order_by_desc(session::Column::Id)
+        .all(db)
+        .await
+}
+
+/// One of a person's live sessions.
+pub async fn live_session(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    session_id: SessionId,
+    now: Timestamp,
+) -> Result<Option<session::Model>, DbErr> {
+    session::Entity::find_by_id(session_id)
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(is_live(now))
+        .one(db)
+        .await
+}
+
+/// Ends sessions; returns those that this ended and nothing had ended before.
+pub async fn revoke_sessions(
+    db: &impl ConnectionTrait,
+    session_ids: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(now))
+        .filter(session::Column::Id.is_in(session_ids.iter().copied()))
+        .filter(session::Column::RevokedAt.is_null())
+        .exec_with_returning(db)
+        .await
+}
+
+/// Moves a live session's end; `None` if it is not live any more.
+pub async fn prolong_session(
+    db: &impl ConnectionTrait,
+    session_id: SessionId,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<Option<session::Model>, DbErr> {
+    let rows = session::Entity::update_many()
+        .col_expr(session::Column::LastUsedAt, Expr::value(now))
+        .col_expr(session::Column::ExpiresAt, Expr::value(expires_at))
+        .filter(session::Column::Id.eq(session_id))
+        .filter(is_live(now))
+        .exec_with_returning(db)
+        .await?;
+    Ok(rows.into_iter().next())
+}
+
+/// Sessions that ended by revocation after `since`.
+pub async fn revoked_since(db: &impl ConnectionTrait, since: Timestamp) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::find().filter(session::Column::RevokedAt.gt(since)).all(db).await
+}
+
+pub async fn find_refresh_token(
+    db: &impl ConnectionTrait,
+    token_hash: Vec<u8>,
+) -> Result<Option<refresh_token::Model>, DbErr> {
+    refresh_token::Entity::find_by_id(token_hash).one(db).await
+}
+
+/// Uses a refresh token up; whether it was the first use. Of uses at once, one is.
+pub async fn use_refresh_token(db: &impl ConnectionTrait, token_hash: Vec<u8>, now: Timestamp) -> Result<bool, DbErr> {
+    let updated = refresh_token::Entity::update_many()
+        .col_expr(refresh_token::Column::UsedAt, Expr::value(now))
+        .filter(refresh_token::Column::TokenHash.eq(token_hash))
+        .filter(refresh_token::Column::UsedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Deletes some of the sessions that ended before a time, with their tokens; how many.
+pub async fn delete_ended_sessions(db: &impl ConnectionTrait, before: Timestamp, most: u64) -> Result<usize, DbErr> {
+    let ended = Condition::any().add(session::Column::RevokedAt.lt(before)).add(session::Column::ExpiresAt.lt(before));
+    let ended = session::Entity::find().filter(ended).limit(most).all(db).await?;
+    let ids: Vec<SessionId> = ended.iter().map(|session| session.id).collect();
+    if !ids.is_empty() {
+        let tokens = refresh_token::Column::SessionId.is_in(ids.iter().copied());
+        refresh_token::Entity::delete_many().filter(tokens).exec(db).await?;
+        session::Entity::delete_many().filter(session::Column::Id.is_in(ids)).exec(db).await?;
+    }
+    Ok(ended.len())
+}

@@ -1,0 +1,119 @@
+//! What changes a conversation itself.
+
+use std::sync::Arc;
+
+use entity::{ConversationId, UserId, conversation, member, user};
+use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
+
+use super::{access::Reader, store::DirectPair};
+use crate::{
+    app::App,
+    error::{Error, Outcome, Refusal, UserErrorCode},
+    events::{Event, Transaction},
+};
+
+/// Opens the direct conversation of two people who became friends: a new one, or theirs of old.
+pub async fn open_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -> Result<ConversationId, Error> {
+    if let Some(existing) = lock_direct(tx, one, other).await? {
+        if !existing.open {
+            set_open(tx, existing.id, true).await?;
+        }
+        return Ok(existing.id);
+    }
+    let now = tx.app().clock.now();
+    let id: ConversationId = tx.app().clock.new_id();
+    let pair = DirectPair::of(one, other);
+    let row = conversation::ActiveModel {
+        id: Set(id),
+        kind: Set(conversation::Kind::Direct),
+        direct_low: Set(Some(pair.low())),
+        direct_high: Set(Some(pair.high())),
+        open: Set(true),
+        sequence: Set(0),
+        position: Set(0),
+        created_at: Set(now),
+        last_activity_at: Set(now),
+    };
+    conversation::Entity::insert(row).exec_without_returning(tx.db()).await?;
+    let members = [one, other].map(|user_id| member::ActiveModel {
+        conversation_id: Set(id),
+        user_id: Set(user_id),
+        role: Set(member::Role::Member),
+        joined_at: Set(now),
+        last_read_sequence: Set(0),
+        last_read_at: Set(None),
+    });
+    member::Entity::insert_many(members).exec_without_returning(tx.db()).await?;
+    for user_id in [one, other] {
+        tx.record_personal(user_id, Event::ConversationJoined { conversation_id: id }).await?;
+    }
+    Ok(id)
+}
+
+/// Closes the direct conversation of two people who are no longer friends. From the commit on nothing is sent in it.
+pub async fn close_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -> Result<(), Error> {
+    if let Some(existing) = lock_direct(tx, one, other).await?
+        && existing.open
+    {
+        set_open(tx, existing.id, false).await?;
+    }
+    Ok(())
+}
+
+/// Moves the viewer's read position forward; never back. A sequence past the newest message means the newest.
+pub async fn mark_read(app: &App, reader: &Reader, sequence: i32) -> Outcome<()> {
+    use member::Column;
+    if sequence < 0 {
+        return Err(Refusal::new(UserErrorCode::InvalidInput, "A sequence is 0 or more.").of_field("sequence").into());
+    }
+    let conversation_id = reader.conversation().id;
+    let user_id = reader.viewer().user_id();
+    let mut tx = Transaction::begin(app).await?;
+    let conversation = conversation::Entity::find_by_id(conversation_id).one(tx.db()).await?;
+    let Some(conversation) = conversation else {
+        return Err(Error::internal("the conversation is gone").into());
+    };
+    let sequence = i64::from(sequence).min(conversation.sequence);
+    let read_at = app.clock.now();
+    let moved = member::Entity::update_many()
+        .col_expr(Column::LastReadSequence, Expr::value(sequence))
+        .col_expr(Column::LastReadAt, Expr::value(read_at))
+        .filter(Column::ConversationId.eq(conversation_id))
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::LastReadSequence.lt(sequence))
+        .exec(tx.db())
+        .await?;
+    if moved.rows_affected == 0 {
+        return Ok(());
+    }
+    // After the end of a friendship nobody is told.
+    if conversation.open {
+        let user = user::Entity::find_by_id(user_id).one(tx.db()).await?;
+        let user = Arc::new(user.ok_or_else(|| Error::internal("the reader is gone"))?);
+        tx.record_state(conversation_id, Event::ReadMoved { conversation_id, user, sequence, read_at }).await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+async fn lock_direct(tx: &Transaction<'_>, one: UserId, other: UserId) -> Result<Option<conversation::Model>, Error> {
+    use conversation::Column;
+    let pair = DirectPair::of(one, other);
+    Ok(conversation::Entity::find()
+        .filter(Column::DirectLow.eq(pair.low()))
+        .filter(Column::DirectHigh.eq(pair.high()))
+        .lock_exclusive()
+        .one(tx.db())
+        .await?)
+}
+
+async fn set_open(tx: &mut Transaction<'_>, id: ConversationId, open: bool) -> Result<(), Error> {
+    use conversation::Column;
+    conversation::Entity::update_many()
+        .col_expr(Column::Open, Expr::value(open))
+        .filter(Column::Id.eq(id))
+        .exec(tx.db())
+        .await?;
+    tx.record(id, Event::ConversationChanged { conversation_id: id }).await?;
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! Conversations and members in the database.
+
+use std::{collections::HashMap, sync::Arc};
+
+use entity::{ConversationId, UserId, conversation, member};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, Order, QueryFilter, QueryOrder,
+    QuerySelect, RelationTrait,
+    sea_query::{Alias, Expr, Query, SelectStatement, SimpleExpr, UnionType},
+};
+use uuid::Uuid;
+
+use crate::{
+    db::Db,
+    error::Error,
+    graphql::{
+        loaders::Key,
+        pagination::{Direction, Page, PageRequest},
+    },
+};
+
+impl Key for ConversationId {
+    type Value = Arc<conversation::Model>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let rows = conversation::Entity::find()
+            .filter(conversation::Column::Id.is_in(keys.iter().copied()))
+            .all(db.read())
+            .await?;
+        Ok(rows.into_iter().map(|row| (row.id, Arc::new(row))).collect())
+    }
+}
+
+/// Somebody's place in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Membership {
+    pub conversation_id: ConversationId,
+    pub user_id: UserId,
+}
+
+impl Key for Membership {
+    type Value = Arc<member::Model>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let wanted = keys.iter().fold(Condition::any(), |any, key| {
+            any.add(member::Column::ConversationId.eq(key.conversation_id).and(member::Column::UserId.eq(key.user_id)))
+        });
+        let rows = member::Entity::find().filter(wanted).all(db.read()).await?;
+        Ok(rows
+            .into_iter()
+            .map(|row| (Self { conversation_id: row.conversation_id, user_id: row.user_id }, Arc::new(row)))
+            .collect())
+    }
+}
+
+/// How many members a conversation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberCount(pub ConversationId);
+
+impl Key for MemberCount {
+    type Value = i64;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let counts: Vec<(ConversationId, i64)> = member::Entity::find()
+            .select_only()
+            .column(member::Column::ConversationId)
+            .column_as(member::Column::UserId.count(), "n_members")
+            .filter(member::Column::ConversationId.is_in(keys.iter().map(|key| key.0)))
+            .group_by(member::Column::ConversationId)
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        Ok(counts.into_iter().map(|(id, count)| (Self(id), count)).collect())
+    }
+}
+
+/// The direct conversation of two people, whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct DirectPair {
+    low: UserId,
+    high: UserId,
+}
+
+impl DirectPair {
+    pub fn of(one: UserId, other: UserId) -> Self {
+        if one < other { Self { low: one, high: other } } else { Self { low: other, high: one } }
+    }
+
+    pub fn low(self) -> UserId {
+        self.low
+    }
+
+    pub fn high(self) -> UserId {
+        self.high
+    }
+}
+
+impl Key for DirectPair {
+    type Value = Arc<conversation::Model>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        use conversation::Column;
+        let wanted = keys.iter().fold(Condition::any(), |any, key| {
+            any.add(Column::DirectLow.eq(key.low).and(Column::DirectHigh.eq(key.high)))
+        });
+        let rows = conversation::Entity::find().filter(wanted).all(db.read()).await?;
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| Some((Self { low: row.direct_low?, high: row.direct_high? }, Arc::new(row))))
+            .collect())
+    }
+}
+
+/// A page of a conversation's members, by user id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MemberPage {
+    pub conversation_id: ConversationId,
+    pub backward: bool,
+    pub limit: u64,
+    pub after: Option<UserId>,
+    pub before: Option<UserId>,
+}
+
+impl MemberPage {
+    pub fn of(conversation_id: ConversationId, page: &PageRequest<Uuid>) -> Self {
+        Self {
+            conversation_id,
+            backward: page.direction == Direction::Backward,
+            limit: page.limit(),
+            after: page.after.map(UserId),
+            before: page.before.map(UserId),
+        }
+    }
+
+    fn select(&self) -> SelectStatement {
+        use member::Column;
+        let mut page = Query::select();
+        page.columns([
+            Column::ConversationId,
+            Column::UserId,
+            Column::Role,
+            Column::JoinedAt,
+            Column::LastReadSequence,
+            Column::LastReadAt,
+        ])
+        .from(member::Entity)
+        .and_where(Column::ConversationId.eq(self.conversation_id))
+        .and_where_option(self.after.map(|after| Column::UserId.gt(after)))
+        .and_where_option(self.before.map(|before| Column::UserId.lt(before)))
+        .order_by(Column::UserId, if self.backward { Order::Desc } else { Order::Asc })
+        .limit(self.limit);
+        // SQLite takes an ORDER BY within a UNION only inside a subquery.
+        Query::select().column(sea_orm::sea_query::Asterisk).from_subquery(page, Alias::new("page")).to_owned()
+    }
+}
+
+impl Key for MemberPage {
+    type Value = Arc<Vec<member::Model>>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let mut pages = keys.iter();
+        let Some(first) = pages.next() else { return Ok(HashMap::new()) };
+        let mut all = first.select();
+        for page in pages {
+            all.union(UnionType::All, page.select());
+        }
+        let rows =
+            member::Entity::find().from_raw_sql(db.read().get_database_backend().build(&all)).all(db.read()).await?;
+        let mut by_conversation: HashMap<ConversationId, Vec<member::Model>> = HashMap::new();
+        for row in rows {
+            by_conversation.entry(row.conversation_id).or_default().push(row);
+        }
+        Ok(keys
+            .iter()
+            .map(|key| {
+                let mut rows = by_conversation.get(&key.conversation_id).cloned().unwrap_or_default();
+                // Two pages of one conversation in a batch arrive mixed.
+                rows.retain(|row| {
+                    key.after.is_none_or(|after| row.user_id > after)
+                        && key.before.is_none_or(|before| row.user_id < before)
+                });
+                rows.sort_by_key(|row| row.user_id);
+                rows.dedup_by_key(|row| row.user_id);
+                if key.backward {
+                    rows.reverse();
+                }
+                rows.truncate(key.limit as usize);
+                (*key, Arc::new(rows))
+            })
+            .collect())
+    }
+}
+
+/// The conversations somebody is in, most recently active first.
+pub async fn page_of(
+    db: &Db,
+    user_id: UserId,
+    page: &PageRequest<(entity::Timestamp, Uuid)>,
+) -> Result<Page<conversation::Model>, Error> {
+    use conversation::Column;
+    let place = |(time, id): (entity::Timestamp, Uuid)| (time, Column::LastActivityAt.eq(time), ConversationId(id));
+    let mut rows = conversation::Entity::find().filter(
+        Column::Id.in_subquery(
+            Query::select()
+                .column(member::Column::ConversationId)
+                .from(member::Entity)
+                .and_where(member::Column::UserId.eq(user_id))
+                .to_owned(),
+        ),
+    );
+    // Later in the list means less recent.
+    if let Some(after) = page.after {
+        let (time, same_time, id) = place(after);
+        rows = rows.filter(Column::LastActivityAt.lt(time).or(same_time.and(Column::Id.lt(id))));
+    }
+    if let Some(before) = page.before {
+        let (time, same_time, id) = place(before);
+        rows = rows.filter(Column::LastActivityAt.gt(time).or(same_time.and(Column::Id.gt(id))));
+    }
+    let order = match page.direction {
+        Direction::Forward => Order::Desc,
+        Direction::Backward => Order::Asc,
+    };
+    let rows = rows
+        .order_by(Column::LastActivityAt, order.clone())
+        .order_by(Column::Id, order)
+        .limit(page.limit())
+        .all(db.read())
+        .await?;
+    Ok(page.page(rows))
+}
+
+/// Unread messages over all of somebody's conversations.
+pub async fn unread_count(db: &Db, user_id: UserId) -> Result<i64, Error> {
+    let count: Option<i64> = member::Entity::find()
+        .select_only()
+        .column_as(unread().sum().cast_as("bigint"), "unread")
+        .join(JoinType::InnerJoin, member::Relation::Conversation.def())
+        .filter(member::Column::UserId.eq(user_id))
+        .into_tuple()
+        .one(db.read())
+        .await?
+        .flatten();
+    Ok(count.unwrap_or(0))
+}
+
+fn unread() -> SimpleExpr {
+    Expr::col((conversation::Entity, conversation::Column::Sequence))
+        .sub(Expr::col((member::Entity, member::Column::LastReadSequence)))
+}
+
+/// The conversations somebody is in, with the position of each.
+pub async fn positions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<(ConversationId, i64)>, Error> {
+    let positions = member::Entity::find()
+        .select_only()
+        .column(member::Column::ConversationId)
+        .column(conversation::Column::Position)
+        .join(JoinType::InnerJoin, member::Relation::Conversation.def())
+        .filter(member::Column::UserId.eq(user_id))
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(positions)
+}

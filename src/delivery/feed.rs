@@ -1,0 +1,106 @@
+//! The way from an event into an execution of the library's.
+//!
+//! A subscription's root resolver asks to be admitted (the gate), then streams what is put into its feed. We put one
+//! root value in and take one response out, so we always know which event a response belongs to.
+
+use std::sync::Arc;
+
+use async_graphql::Context;
+use entity::ConversationId;
+use futures_util::{Stream, StreamExt, stream};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{cursor::LogCursor, graphql::EventEnvelope};
+use crate::{conversations::graphql::ReadReceipt, error::Error, messages::graphql::MessageEvent};
+
+/// A root value of a subscription.
+pub enum Root {
+    Message(Box<MessageEvent>),
+    Read(Box<ReadReceipt>),
+    Envelope(Box<EventEnvelope>),
+}
+
+impl Root {
+    pub fn into_message(self) -> Option<MessageEvent> {
+        match self {
+            Self::Message(event) => Some(*event),
+            Self::Read(_) | Self::Envelope(_) => None,
+        }
+    }
+
+    pub fn into_read(self) -> Option<ReadReceipt> {
+        match self {
+            Self::Read(receipt) => Some(*receipt),
+            Self::Message(_) | Self::Envelope(_) => None,
+        }
+    }
+
+    pub fn into_envelope(self) -> Option<EventEnvelope> {
+        match self {
+            Self::Envelope(envelope) => Some(*envelope),
+            Self::Message(_) | Self::Read(_) => None,
+        }
+    }
+}
+
+/// What an admitted subscription listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Messages of a conversation, from a position on.
+    Messages { conversation_id: ConversationId, after: i64 },
+    /// Read positions of a conversation.
+    Reads { conversation_id: ConversationId },
+    /// Everything that the viewer may know about.
+    Everything { after: Option<LogCursor> },
+}
+
+/// One execution's feed, in its request data.
+pub struct Feed {
+    /// Taken by the gate. None when the subscription has been admitted before, and goes on after a rest.
+    admission: Mutex<Option<oneshot::Sender<Source>>>,
+    roots: Mutex<Option<mpsc::Receiver<Root>>>,
+}
+
+impl Feed {
+    /// A feed whose subscription has yet to pass its gate; the receiver tells what it was admitted to.
+    pub fn to_admit() -> (Arc<Self>, oneshot::Receiver<Source>) {
+        let (admit, admitted) = oneshot::channel();
+        let feed = Self { admission: Mutex::new(Some(admit)), roots: Mutex::default() };
+        (Arc::new(feed), admitted)
+    }
+
+    /// A feed of a subscription that passed its gate before.
+    pub fn admitted() -> (Arc<Self>, mpsc::Sender<Root>) {
+        let (sender, receiver) = mpsc::channel(1);
+        (Arc::new(Self { admission: Mutex::default(), roots: Mutex::new(Some(receiver)) }), sender)
+    }
+
+    pub fn of(ctx: &Context<'_>) -> Result<Arc<Self>, Error> {
+        let feed = ctx.data_opt::<Arc<Self>>();
+        feed.cloned().ok_or(Error::BadUserInput("Subscribe over /graphql/ws or /graphql/stream.".into()))
+    }
+
+    /// Passes the gate, unless it has been passed before.
+    pub async fn admit(&self, gate: impl Future<Output = Result<Source, Error>>) -> Result<(), Error> {
+        let admission = self.admission.lock().take();
+        if let Some(admission) = admission {
+            // Nobody waits any more for a subscription that was given up meanwhile.
+            let _ = admission.send(gate.await?);
+        }
+        Ok(())
+    }
+
+    /// The root values of one kind as they come.
+    pub fn roots<T: Send + 'static>(&self, pick: fn(Root) -> Option<T>) -> impl Stream<Item = T> + Send + use<T> {
+        let receiver = self.roots.lock().take();
+        let roots = match receiver {
+            Some(receiver) => {
+                stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed()
+            }
+            // Being admitted is all that this execution was for.
+            None => stream::pending().boxed(),
+        };
+        roots.filter_map(move |root| std::future::ready(pick(root)))
+    }
+}

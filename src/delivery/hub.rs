@@ -1,0 +1,173 @@
+//! Every topic that somebody here listens to.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
+};
+
+use entity::{ConversationId, Timestamp};
+use parking_lot::Mutex;
+
+use super::{
+    feed::Root,
+    graphql::Event as WireEvent,
+    topic::{self, Subscriber, Topic},
+};
+use crate::{
+    auth::Revocations,
+    clock::Clock,
+    db::Db,
+    error::Error,
+    events::{
+        Delivery, Event, Topic as Key,
+        bus::{Bus, Sink},
+        log,
+    },
+};
+
+/// The process's listeners, by topic.
+pub struct Hub {
+    db: Db,
+    clock: Clock,
+    bus: Arc<dyn Bus>,
+    revocations: Arc<Revocations>,
+    epoch: Arc<str>,
+    /// Everything in the log below this has been given to the topics.
+    watermark: AtomicI64,
+    started: Instant,
+    topics: Mutex<HashMap<Key, Arc<Topic>>>,
+    /// Who listens to `events`, for heartbeats.
+    pub(super) everything: Mutex<Vec<(Weak<Subscriber>, Arc<super::operation::Operation>)>>,
+    me: Weak<Hub>,
+}
+
+impl Hub {
+    /// Makes the hub and lets the bus bring it what arrives. Nothing is delivered before the bus has joined a topic.
+    pub async fn start(
+        db: Db,
+        clock: Clock,
+        bus: Arc<dyn Bus>,
+        revocations: Arc<Revocations>,
+        epoch: Arc<str>,
+    ) -> Result<Arc<Self>, Error> {
+        let watermark = log::watermark(&db).await?;
+        let hub = Arc::new_cyclic(|me| Self {
+            db,
+            clock,
+            bus,
+            revocations,
+            epoch,
+            watermark: watermark.into(),
+            started: Instant::now(),
+            topics: Mutex::default(),
+            everything: Mutex::default(),
+            me: Weak::clone(me),
+        });
+        let sink: Arc<dyn Sink> = Arc::clone(&hub) as Arc<dyn Sink>;
+        hub.bus.deliver_to(Arc::downgrade(&sink));
+        hub.bus.join(vec![Key::Sessions]).await;
+        Ok(hub)
+    }
+
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn bus(&self) -> &Arc<dyn Bus> {
+        &self.bus
+    }
+
+    /// Seconds since the start, for heartbeats.
+    pub fn second(&self) -> u64 {
+        self.started.elapsed().as_secs()
+    }
+
+    pub fn watermark(&self) -> i64 {
+        self.watermark.load(Ordering::Acquire)
+    }
+
+    pub(super) fn raise_watermark(&self, watermark: i64) {
+        self.watermark.fetch_max(watermark, Ordering::AcqRel);
+    }
+
+    /// An event for `events`, with the cursor from which a client that has it resumes.
+    pub fn envelope(&self, occurred_at: Timestamp, event: WireEvent) -> Root {
+        topic::envelope(&self.epoch, self.watermark(), occurred_at, event)
+    }
+
+    /// The topics of these keys, ready: what happens from now on will be delivered to who sits in them.
+    pub async fn topics(&self, keys: &[Key]) -> Result<Vec<Arc<Topic>>, Error> {
+        let topics: Vec<_> = {
+            let mut all = self.topics.lock();
+            let topic =
+                |key: &Key| Arc::clone(all.entry(*key).or_insert_with(|| Topic::new(*key, Weak::clone(&self.me))));
+            keys.iter().map(topic).collect()
+        };
+        let new: Vec<_> = topics.iter().filter(|topic| !topic.is_ready()).cloned().collect();
+        if !new.is_empty() {
+            // Register, then look.
+            self.bus.join(new.iter().map(|topic| topic.key()).collect()).await;
+            let conversations: Vec<_> = new.iter().filter_map(|topic| topic::conversation_of(topic.key())).collect();
+            let positions = log::positions(&self.db, &conversations).await?;
+            for topic in new {
+                let conversation = topic::conversation_of(topic.key());
+                topic.set_ready(conversation.map(|id| positions.get(&id).copied().unwrap_or(0)));
+            }
+        }
+        Ok(topics)
+    }
+
+    /// Gives up every seat of a subscriber, and the topics where nobody sits any more.
+    pub fn leave(&self, subscriber: &Arc<Subscriber>) {
+        for topic in subscriber.leave() {
+            self.close_if_empty(&topic);
+        }
+    }
+
+    /// Forgets a topic in which nobody sits.
+    pub fn close_if_empty(&self, topic: &Arc<Topic>) {
+        let mut topics = self.topics.lock();
+        let is_current = topics.get(&topic.key()).is_some_and(|current| Arc::ptr_eq(current, topic));
+        // Whoever has just looked it up, to sit down in it, holds it: one reference is the map's, one is ours.
+        if is_current && topic.is_empty() && Arc::strong_count(topic) <= 2 {
+            topics.remove(&topic.key());
+            self.bus.leave(topic.key());
+        }
+    }
+
+    pub(super) fn all_topics(&self) -> Vec<Arc<Topic>> {
+        self.topics.lock().values().filter(|topic| topic.is_ready()).cloned().collect()
+    }
+
+    pub(super) fn topic(&self, key: Key) -> Option<Arc<Topic>> {
+        self.topics.lock().get(&key).cloned()
+    }
+
+    pub(super) fn conversation_topics(&self) -> Vec<(ConversationId, Arc<Topic>)> {
+        let topics = self.all_topics().into_iter();
+        topics.filter_map(|topic| Some((topic::conversation_of(topic.key())?, topic))).collect()
+    }
+}
+
+impl Sink for Hub {
+    fn receive(&self, delivery: Arc<Delivery>) {
+        if let Event::SessionRevoked { session_id, forget_at } = delivery.event {
+            self.revocations.revoke(session_id, forget_at);
+        }
+        if let Some(topic) = self.topic(delivery.topic) {
+            topic.receive(delivery);
+        }
+    }
+}

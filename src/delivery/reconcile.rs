@@ -1,0 +1,132 @@
+//! What a bus loses is found in the log.
+//!
+//! Every few seconds, and when the bus comes back, one pass compares what the topics here have delivered with what
+//! the log has, lets them read what they lack, and then raises the watermark below which nothing can be missing. The
+//! passes also beat the heart of `events`, and let idle executions rest.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use entity::ConversationId;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    graphql::{Event as WireEvent, Heartbeat},
+    hub::Hub,
+    operation::Renderer,
+    topic::Topic,
+};
+use crate::{
+    app::App,
+    error::Error,
+    events::{bus::Sink, log},
+};
+
+/// Silence on `events` after which a heartbeat is sent, in seconds.
+pub const HEARTBEAT_SECONDS: u64 = 25;
+/// How long an event may be under way on the bus before it counts as lost.
+const UNDER_WAY: Duration = Duration::from_millis(250);
+/// How long a pass waits for the topics that it woke.
+const REPAIR_LIMIT: Duration = Duration::from_secs(10);
+/// Conversations in one comparison.
+const CHUNK: usize = 1000;
+
+/// Runs passes until told to stop.
+pub async fn run(app: Arc<App>, stop: CancellationToken) {
+    let interval = app.config.storage.reconcile_interval;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(interval) => {}
+            () = app.bus.came_back() => {}
+        }
+        if let Err(error) = pass(&app.hub).await {
+            tracing::warn!(cause = error.cause(), "the event log cannot be compared with what was delivered");
+        }
+        app.revocations.sweep(app.clock.now());
+    }
+}
+
+/// One comparison.
+pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
+    let from = hub.watermark();
+    let to = log::watermark(hub.db()).await?;
+    let topics: HashMap<ConversationId, Arc<Topic>> = hub.conversation_topics().into_iter().collect();
+    let ids: Vec<ConversationId> = topics.keys().copied().collect();
+    let mut suspects = Vec::new();
+    for chunk in ids.chunks(CHUNK) {
+        for (id, head) in log::positions(hub.db(), chunk).await? {
+            let topic = &topics[&id];
+            if topic.position().is_some_and(|position| position < head) {
+                suspects.push((Arc::clone(topic), head));
+            }
+        }
+        for delivery in log::reads(hub.db(), chunk, from).await? {
+            hub.receive(Arc::new(delivery));
+        }
+    }
+    for delivery in log::personal(hub.db(), from).await? {
+        hub.receive(Arc::new(delivery));
+    }
+    if !suspects.is_empty() {
+        tokio::time::sleep(UNDER_WAY).await;
+        for (topic, head) in &suspects {
+            if topic.position().is_some_and(|position| position < *head) {
+                topic.fell_behind();
+            }
+        }
+    }
+    let topics = hub.all_topics();
+    let repaired = wait_for(&topics);
+    // While a topic still repairs, the watermark stays: resuming from it repeats and does not lose.
+    if tokio::time::timeout(REPAIR_LIMIT, repaired).await.is_ok() {
+        hub.raise_watermark(to);
+    }
+    Ok(())
+}
+
+async fn wait_for(topics: &[Arc<Topic>]) {
+    for topic in topics {
+        while !topic.is_at_rest() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// Beats until told to stop.
+pub async fn beat(app: Arc<App>, stop: CancellationToken) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut n_seconds: u64 = 0;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = second.tick() => {}
+        }
+        n_seconds += 1;
+        heartbeats(&app.hub).await;
+        if n_seconds.is_multiple_of(30) {
+            for topic in app.hub.all_topics() {
+                topic.rest();
+            }
+        }
+    }
+}
+
+async fn heartbeats(hub: &Arc<Hub>) {
+    let second = hub.second();
+    let silent: Vec<_> = {
+        let mut everything = hub.everything.lock();
+        everything.retain(|(subscriber, _)| subscriber.strong_count() > 0);
+        everything
+            .iter()
+            .filter_map(|(subscriber, operation)| Some((subscriber.upgrade()?, Arc::clone(operation))))
+            .filter(|(subscriber, _)| second >= subscriber.last_told() + HEARTBEAT_SECONDS)
+            .collect()
+    };
+    for (subscriber, operation) in silent {
+        let beat = WireEvent::Heartbeat(Heartbeat { at: hub.now().into() });
+        let root = hub.envelope(hub.now(), beat);
+        let payload = Renderer::new(operation).render(root).await;
+        subscriber.tell(&payload);
+        subscriber.told_at(second);
+    }
+}

@@ -1,0 +1,299 @@
+//! Sitting down to listen: register, then look.
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_graphql::Response;
+use bytes::Bytes;
+use entity::ConversationId;
+
+use super::{
+    cursor::LogCursor,
+    feed::Source,
+    graphql::{CaughtUp, Event as WireEvent, ResyncRequired},
+    hub::Hub,
+    operation::{Operation, Renderer},
+    outbox::{Closed, Outbox, Outgoing},
+    sharing,
+    topic::{self, Ear, GroupKey, Listening, Subscriber, Topic},
+};
+use crate::{
+    auth::RequestContext,
+    conversations::store::positions_of,
+    error::Error,
+    events::{Topic as Key, log},
+    graphql::{
+        engine::{Engine, Prepared},
+        guard,
+    },
+};
+
+/// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
+pub const MAX_REPLAY: u64 = 5000;
+
+/// A subscription of a client. Dropping it ends it.
+pub struct Subscription {
+    hub: Arc<Hub>,
+    subscriber: Arc<Subscriber>,
+    catching_up: tokio::task::AbortHandle,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.catching_up.abort();
+        self.hub.leave(&self.subscriber);
+    }
+}
+
+/// Admits a subscription (validation and gate) and starts delivering into the outbox, under the operation's id. The
+/// errors to tell, where it is refused.
+pub async fn subscribe(
+    engine: &Arc<Engine>,
+    prepared: Prepared,
+    context: RequestContext,
+    outbox: &Arc<Outbox>,
+    id: Arc<str>,
+) -> Result<Subscription, Response> {
+    let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
+    let source = operation.admit().await?;
+    let hub = Arc::clone(&engine.app.hub);
+    let viewer = operation.context().caller.viewer().map_err(|error| {
+        let mut response = Response::from_errors(vec![
+            async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
+        ]);
+        engine.finish(&mut response, operation.context());
+        response
+    })?;
+    let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
+    let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
+    let catching_up = tokio::spawn(start.run()).abort_handle();
+    Ok(Subscription { hub, subscriber, catching_up })
+}
+
+struct Start {
+    hub: Arc<Hub>,
+    subscriber: Arc<Subscriber>,
+    operation: Arc<Operation>,
+    source: Source,
+}
+
+/// Why a subscription stops before it is live.
+enum Stop {
+    Closed,
+    Fault(Error),
+}
+
+impl From<Closed> for Stop {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl Start {
+    async fn run(self) {
+        let result = match self.source {
+            Source::Messages { conversation_id, after } => self.messages(conversation_id, after).await,
+            Source::Reads { conversation_id } => self.reads(conversation_id).await,
+            Source::Everything { after } => self.everything(after).await,
+        };
+        let Err(Stop::Fault(error)) = result else { return };
+        // It has been told nothing wrong so far: the client subscribes again from its last cursor.
+        self.hub.leave(&self.subscriber);
+        let mut response = Response::from_errors(vec![
+            async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
+        ]);
+        let engine = self.operation.engine();
+        engine.finish(&mut response, self.operation.context());
+        let errors = serde_json::to_vec(&response.errors).unwrap_or_else(|_| b"[]".to_vec());
+        // A client that is gone is not told.
+        let _ =
+            self.subscriber.outbox.push(Outgoing::Error { id: Arc::clone(&self.subscriber.id), errors: errors.into() });
+    }
+
+    async fn messages(&self, conversation_id: ConversationId, after: i64) -> Result<(), Stop> {
+        let topic = self.sit(Key::Conversation(conversation_id), Ear::Messages).await?;
+        self.catch_up(&topic, conversation_id, Ear::Messages, after).await
+    }
+
+    async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
+        // Read positions are state: there is nothing to catch up with.
+        self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
+        Ok(())
+    }
+
+    async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
+        let hub = &self.hub;
+        let viewer_id = self.subscriber.viewer.user_id();
+        // What a new stream leaves out: all that is there before it begins.
+        let watermark = match after {
+            Some(LogCursor::Here(watermark)) => watermark,
+            Some(LogCursor::Elsewhere) | None => log::watermark(hub.db()).await?,
+        };
+        let before: Vec<(ConversationId, i64)> = positions_of(hub.db().read(), viewer_id).await?;
+        let seen = match after {
+            Some(_) => Vec::new(),
+            None => log::personal_ids(hub.db(), viewer_id, watermark).await?,
+        };
+        let mut keys = vec![Key::User(viewer_id)];
+        keys.extend(before.iter().map(|(id, _)| Key::Conversation(*id)));
+        let topics = hub.topics(&keys).await?;
+        for topic in &topics {
+            self.sit_everywhere(topic)?;
+        }
+        hub.everything.lock().push((Arc::downgrade(&self.subscriber), Arc::clone(&self.operation)));
+        self.subscriber.told_at(hub.second());
+
+        // Everything below this is in the log that is read next.
+        let settled = hub.watermark().max(watermark);
+        let missed = log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?;
+        let mut renderer = Renderer::new(Arc::clone(&self.operation));
+        let mut last: HashMap<ConversationId, i64> = before.iter().copied().collect();
+        let too_many = missed.len() as u64 > MAX_REPLAY;
+        if after == Some(LogCursor::Elsewhere) || too_many {
+            let reason = match too_many {
+                true => format!("More than {MAX_REPLAY} events were missed."),
+                false => "The cursor is from another time of this server.".into(),
+            };
+            let resync = WireEvent::Resync(ResyncRequired { reason });
+            self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), resync)).await).await?;
+            metrics::counter!("kith_resyncs_total").increment(1);
+        } else {
+            for delivery in &missed {
+                if let Some((id, position)) = topic::conversation_of(delivery.topic).zip(delivery.position) {
+                    let last = last.entry(id).or_default();
+                    if after.is_none() && position <= *last {
+                        continue;
+                    }
+                    *last = (*last).max(position);
+                } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
+                    continue;
+                }
+                let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
+                let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);
+                self.put(renderer.render(root).await).await?;
+            }
+        }
+        let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
+        self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), caught_up)).await).await?;
+        for topic in &topics {
+            if let Some(id) = topic::conversation_of(topic.key()) {
+                self.catch_up(topic, id, Ear::Everything, last.get(&id).copied().unwrap_or(0)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn sit(&self, key: Key, ear: Ear) -> Result<Arc<Topic>, Stop> {
+        let topics = self.hub.topics(&[key]).await?;
+        let topic = topics.into_iter().next().ok_or_else(|| Error::internal("one key, no topic"))?;
+        self.sit_in(&topic, ear, self.is_shareable())?;
+        Ok(topic)
+    }
+
+    /// Sits in a topic to hear all of it: where messages can be shared, they are.
+    fn sit_everywhere(&self, topic: &Arc<Topic>) -> Result<(), Stop> {
+        let of_conversation = topic::conversation_of(topic.key()).is_some();
+        if of_conversation && self.is_shareable() {
+            self.sit_in(topic, Ear::EverythingShared, true)?;
+            self.sit_in(topic, Ear::EverythingElse, false)
+        } else {
+            self.sit_in(topic, Ear::Everything, false)
+        }
+    }
+
+    fn sit_in(&self, topic: &Arc<Topic>, ear: Ear, shared: bool) -> Result<(), Stop> {
+        let prepared = self.operation.prepared();
+        let document = &prepared.document.document;
+        let name = prepared.operation_name.as_deref();
+        let below = guard::variables_used_below_root(document, name);
+        let variables: serde_json::Map<String, serde_json::Value> = prepared
+            .variables
+            .iter()
+            .filter(|(name, _)| below.contains(name.as_str()))
+            .map(|(name, value)| (name.to_string(), value.clone().into_json().unwrap_or_default()))
+            .collect();
+        let listening = Listening {
+            key: Arc::new(GroupKey {
+                ear,
+                document: prepared.document.id,
+                operation_name: prepared.operation_name.clone(),
+                variables: serde_json::Value::from(variables).to_string(),
+                viewer: (!shared).then_some(self.subscriber.viewer),
+            }),
+            operation: match shared {
+                true => Arc::new(self.operation.for_everybody()),
+                false => Arc::clone(&self.operation),
+            },
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse)
+                && sharing::mentions_conversation_changed(document, name, &self.source),
+        };
+        match topic.seat(&self.subscriber, &listening) {
+            true => Ok(()),
+            false => Err(Stop::Closed),
+        }
+    }
+
+    fn is_shareable(&self) -> bool {
+        let prepared = self.operation.prepared();
+        sharing::is_shareable(&prepared.document.document, prepared.operation_name.as_deref())
+    }
+
+    /// Reads the log from `last` until the topic has delivered nothing beyond it, then goes live.
+    async fn catch_up(&self, topic: &Arc<Topic>, id: ConversationId, ear: Ear, mut last: i64) -> Result<(), Stop> {
+        let mut renderer = None;
+        while !topic.unmute(&self.subscriber, last) {
+            let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
+            for delivery in &missed {
+                let Some(position) = delivery.position else { continue };
+                last = position;
+                if let Some(root) = topic::root(&self.hub, ear, delivery) {
+                    let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
+                    self.put(renderer.render(root).await).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn put(&self, payload: Bytes) -> Result<(), Stop> {
+        let id = Arc::clone(&self.subscriber.id);
+        self.subscriber.told_at(self.hub.second());
+        Ok(self.subscriber.outbox.push_when_room(Outgoing::Next { id, payload }).await?)
+    }
+}
+
+/// Lets a listener of `events` hear a conversation that they have just joined, from its beginning.
+pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversation_id: ConversationId) {
+    let operation = {
+        let everything = hub.everything.lock();
+        everything
+            .iter()
+            .find(|(weak, _)| std::ptr::eq(weak.as_ptr(), Arc::as_ptr(&subscriber)))
+            .map(|(_, operation)| Arc::clone(operation))
+    };
+    let Some(operation) = operation else { return };
+    let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
+    tokio::spawn(async move {
+        let join = async {
+            let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
+            for topic in &topics {
+                if topic.has(&start.subscriber) {
+                    continue;
+                }
+                start.sit_everywhere(topic)?;
+                start.catch_up(topic, conversation_id, Ear::Everything, 0).await?;
+            }
+            Ok::<(), Stop>(())
+        };
+        if let Err(Stop::Fault(error)) = join.await {
+            // Cut off, the client comes back and resumes from its cursor.
+            tracing::warn!(cause = error.cause(), "a listener could not join a conversation");
+            start.subscriber.outbox.overflow();
+        }
+    });
+}

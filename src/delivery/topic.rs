@@ -1,0 +1,559 @@
+//! One conversation or one person, and who here listens to it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use entity::{ConversationId, Timestamp, UserId};
+use futures_util::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::OnceCell;
+
+use super::{
+    cursor::EventCursor,
+    feed::Root,
+    graphql::{ConversationChanged, Event as WireEvent, EventEnvelope, FriendshipChanged, InviteChanged},
+    hub::Hub,
+    operation::{Operation, Renderer},
+    outbox::{Closed, Outbox, Outgoing},
+};
+use crate::{
+    auth::Viewer,
+    conversations::graphql::{ReadReceipt, int},
+    events::{Delivery, Event, Topic as Key, log},
+    graphql::ids::GlobalId,
+    messages::graphql::{Message, MessageEvent},
+    users::graphql::User,
+};
+
+/// Events that may wait in a topic; past that they are read from the log.
+const MAX_QUEUE: usize = 1024;
+/// Personal events that are remembered, to drop those that come again.
+const N_REMEMBERED: usize = 256;
+/// Executions under way at once for one event, when it has to be rendered for several groups.
+const N_RENDERING: usize = 16;
+/// How long changes of a conversation's state (its last message, its unread count) are gathered before it is told.
+const GATHERING: Duration = Duration::from_millis(250);
+/// A seat that does not hear numbered events yet: its subscriber still reads the log.
+pub const MUTED: i64 = i64::MAX;
+
+/// A listener: one subscription of one client.
+pub struct Subscriber {
+    /// The operation's id as the transport wants it.
+    pub id: Arc<str>,
+    pub outbox: Arc<Outbox>,
+    pub viewer: Viewer,
+    /// Where it sits, so that it can leave; none any more once it has left.
+    seats: Mutex<Option<Vec<Arc<Topic>>>>,
+    /// When it was last told something, in seconds of the hub's clock.
+    last_told: AtomicU64,
+}
+
+impl Subscriber {
+    pub fn new(id: Arc<str>, outbox: Arc<Outbox>, viewer: Viewer) -> Arc<Self> {
+        Arc::new(Self { id, outbox, viewer, seats: Mutex::new(Some(Vec::new())), last_told: AtomicU64::new(0) })
+    }
+
+    fn offer(&self, payload: &Bytes) {
+        // A client that is cut off or gone will leave by itself.
+        let _: Result<(), Closed> =
+            self.outbox.push(Outgoing::Next { id: Arc::clone(&self.id), payload: payload.clone() });
+    }
+
+    /// Tells something outside of the topics.
+    pub fn tell(&self, payload: &Bytes) {
+        self.offer(payload);
+    }
+
+    pub fn told_at(&self, second: u64) {
+        self.last_told.store(second, Ordering::Relaxed);
+    }
+
+    pub fn last_told(&self) -> u64 {
+        self.last_told.load(Ordering::Relaxed)
+    }
+
+    /// Gives up every seat; takes none any more.
+    pub fn leave(self: &Arc<Self>) -> Vec<Arc<Topic>> {
+        let topics = self.seats.lock().take().unwrap_or_default();
+        for topic in &topics {
+            topic.dismiss(self);
+        }
+        topics
+    }
+}
+
+/// What a group of listeners hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ear {
+    /// `messageEvents`.
+    Messages,
+    /// `readReceipts`.
+    Reads,
+    /// `events`: all of it.
+    Everything,
+    /// `events`: messages and read receipts, rendered once for everybody.
+    EverythingShared,
+    /// `events`: what the shared execution leaves.
+    EverythingElse,
+}
+
+impl Ear {
+    fn hears(self, event: &Event) -> bool {
+        let is_shared_kind = matches!(event, Event::Message { .. } | Event::ReadMoved { .. });
+        match self {
+            Self::Messages => matches!(event, Event::Message { .. }),
+            Self::Reads => matches!(event, Event::ReadMoved { .. }),
+            Self::Everything => true,
+            Self::EverythingShared => is_shared_kind,
+            Self::EverythingElse => !is_shared_kind,
+        }
+    }
+}
+
+/// Who may share one execution: the same document and variables, and the same viewer where fields depend on them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct GroupKey {
+    pub ear: Ear,
+    pub document: u64,
+    pub operation_name: Option<String>,
+    /// Those used below the root field, as JSON.
+    pub variables: String,
+    pub viewer: Option<Viewer>,
+}
+
+/// Listeners who share an execution.
+struct Group {
+    ear: Ear,
+    viewer: Option<Viewer>,
+    renderer: tokio::sync::Mutex<Renderer>,
+    seats: Mutex<Vec<Seat>>,
+    /// Whether a change of the conversation's state is worth telling.
+    wants_state: bool,
+    /// Whether telling it is already under way.
+    gathering: std::sync::atomic::AtomicBool,
+}
+
+struct Seat {
+    subscriber: Arc<Subscriber>,
+    /// Numbered events up to this one are not for it.
+    after: i64,
+}
+
+/// Why a subscriber sits down, and how.
+pub struct Listening {
+    pub key: Arc<GroupKey>,
+    pub operation: Arc<Operation>,
+    pub wants_state: bool,
+}
+
+pub struct Topic {
+    key: Key,
+    hub: Weak<Hub>,
+    /// Set when the bus brings the topic and its position is known.
+    ready: OnceCell<()>,
+    state: Mutex<State>,
+}
+
+/// What a topic's worker does next.
+enum Next {
+    Deliver(Arc<Delivery>),
+    /// From this position on.
+    ReadLog(i64),
+    Done,
+}
+
+#[derive(Default)]
+struct State {
+    /// Conversations: everything up to here has been delivered.
+    position: Option<i64>,
+    queue: VecDeque<Arc<Delivery>>,
+    /// Something was missed: read the log before the queue.
+    behind: bool,
+    working: bool,
+    groups: HashMap<Arc<GroupKey>, Arc<Group>>,
+    /// Log ids of personal events already told.
+    remembered: VecDeque<i64>,
+    /// Read positions already told.
+    reads: HashMap<UserId, i64>,
+}
+
+impl Topic {
+    pub fn new(key: Key, hub: Weak<Hub>) -> Arc<Self> {
+        Arc::new(Self { key, hub, ready: OnceCell::new(), state: Mutex::default() })
+    }
+
+    pub fn key(&self) -> Key {
+        self.key
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.ready.initialized()
+    }
+
+    /// The bus brings the topic since before `position` was read: everything after it will be delivered.
+    pub fn set_ready(self: &Arc<Self>, position: Option<i64>) {
+        {
+            let mut state = self.state.lock();
+            if state.position.is_none() {
+                state.position = position;
+            }
+        }
+        // Whoever was first has said the same.
+        let _ = self.ready.set(());
+        self.work();
+    }
+
+    pub fn position(&self) -> Option<i64> {
+        self.state.lock().position
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.state.lock().groups.is_empty()
+    }
+
+    /// Sits down to listen, muted for numbered events. False when the subscriber has left meanwhile.
+    pub fn seat(self: &Arc<Self>, subscriber: &Arc<Subscriber>, listening: &Listening) -> bool {
+        let mut seats = subscriber.seats.lock();
+        let Some(seats) = seats.as_mut() else { return false };
+        let group = Arc::clone(self.state.lock().groups.entry(Arc::clone(&listening.key)).or_insert_with(|| {
+            Arc::new(Group {
+                ear: listening.key.ear,
+                viewer: listening.key.viewer,
+                renderer: tokio::sync::Mutex::new(Renderer::new(Arc::clone(&listening.operation))),
+                seats: Mutex::default(),
+                wants_state: listening.wants_state,
+                gathering: false.into(),
+            })
+        }));
+        group.seats.lock().push(Seat { subscriber: Arc::clone(subscriber), after: MUTED });
+        if !seats.iter().any(|topic| Arc::ptr_eq(topic, self)) {
+            seats.push(Arc::clone(self));
+        }
+        true
+    }
+
+    /// Lets a subscriber hear what comes after `last`, if the topic has not delivered anything after it yet. If it
+    /// has, the subscriber has to read that from the log first.
+    pub fn unmute(&self, subscriber: &Arc<Subscriber>, last: i64) -> bool {
+        let state = self.state.lock();
+        if state.position.is_some_and(|position| position > last) {
+            return false;
+        }
+        // The worker raises the position, under this lock, before it looks at the seats.
+        for group in state.groups.values() {
+            for seat in group.seats.lock().iter_mut().filter(|seat| Arc::ptr_eq(&seat.subscriber, subscriber)) {
+                seat.after = last;
+            }
+        }
+        true
+    }
+
+    /// Whether a subscriber sits here.
+    pub fn has(&self, subscriber: &Arc<Subscriber>) -> bool {
+        let state = self.state.lock();
+        let sits = |group: &Arc<Group>| group.seats.lock().iter().any(|seat| Arc::ptr_eq(&seat.subscriber, subscriber));
+        state.groups.values().any(sits)
+    }
+
+    fn dismiss(&self, subscriber: &Arc<Subscriber>) {
+        self.state.lock().groups.retain(|_, group| {
+            let mut seats = group.seats.lock();
+            seats.retain(|seat| !Arc::ptr_eq(&seat.subscriber, subscriber));
+            !seats.is_empty()
+        });
+    }
+
+    /// Lets idle executions rest.
+    pub fn rest(&self) {
+        let groups: Vec<_> = self.state.lock().groups.values().cloned().collect();
+        for group in groups {
+            if let Ok(mut renderer) = group.renderer.try_lock() {
+                renderer.rest();
+            }
+        }
+    }
+
+    /// Takes an event from the bus or the reconciler.
+    pub fn receive(self: &Arc<Self>, delivery: Arc<Delivery>) {
+        {
+            let mut state = self.state.lock();
+            if state.queue.len() < MAX_QUEUE {
+                state.queue.push_back(delivery);
+            } else if delivery.position.is_some() {
+                state.queue.retain(|waiting| waiting.position.is_none());
+                state.behind = true;
+            }
+        }
+        self.work();
+    }
+
+    /// Says that the log has more than was delivered.
+    pub fn fell_behind(self: &Arc<Self>) {
+        self.state.lock().behind = true;
+        self.work();
+    }
+
+    /// Whether the topic has nothing left to deliver.
+    pub fn is_at_rest(&self) -> bool {
+        let state = self.state.lock();
+        !state.working && state.queue.is_empty() && !state.behind
+    }
+
+    /// Starts the one worker, which ends when nothing is left.
+    fn work(self: &Arc<Self>) {
+        {
+            let mut state = self.state.lock();
+            let nothing = state.queue.is_empty() && !state.behind;
+            if state.working || nothing || !self.is_ready() {
+                return;
+            }
+            state.working = true;
+        }
+        tokio::spawn(Arc::clone(self).run());
+    }
+
+    async fn run(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.state.lock();
+                match (state.behind, state.position) {
+                    (true, Some(position)) => Next::ReadLog(position),
+                    _ => {
+                        state.behind = false;
+                        state.take_next()
+                    }
+                }
+            };
+            match next {
+                Next::Done => return,
+                Next::Deliver(delivery) => self.deliver(&delivery).await,
+                Next::ReadLog(position) => self.read_log(position).await,
+            }
+        }
+    }
+
+    /// Delivers what the log has after a position. Tried until the database answers: nothing may be skipped.
+    async fn read_log(self: &Arc<Self>, position: i64) {
+        let Key::Conversation(conversation_id) = self.key else {
+            self.state.lock().behind = false;
+            return;
+        };
+        let Some(hub) = self.hub.upgrade() else {
+            self.state.lock().behind = false;
+            return;
+        };
+        match log::conversation_after(hub.db(), conversation_id, position, log::BATCH).await {
+            Ok(missed) => {
+                metrics::counter!("kith_deliveries_repaired_total").increment(missed.len() as u64);
+                if (missed.len() as u64) < log::BATCH {
+                    self.state.lock().behind = false;
+                }
+                for delivery in missed {
+                    let is_next = {
+                        let mut state = self.state.lock();
+                        let is_next = delivery.position > state.position;
+                        if is_next {
+                            state.position = delivery.position;
+                        }
+                        is_next
+                    };
+                    if is_next {
+                        self.deliver(&Arc::new(delivery)).await;
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "the event log cannot be read; trying again");
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        }
+    }
+
+    /// Renders an event once for each group that hears it and puts it into the outboxes.
+    async fn deliver(self: &Arc<Self>, delivery: &Arc<Delivery>) {
+        let Some(hub) = self.hub.upgrade() else { return };
+        let groups: Vec<_> = {
+            let state = self.state.lock();
+            state.groups.values().filter(|group| group.ear.hears(&delivery.event)).cloned().collect()
+        };
+        let hub = &hub;
+        if let [group] = &groups[..] {
+            group.tell(hub, delivery).await;
+        } else {
+            futures_util::stream::iter(&groups)
+                .for_each_concurrent(N_RENDERING, |group| group.tell(hub, delivery))
+                .await;
+        }
+        self.tell_state(hub, &delivery.event);
+        if let Event::ConversationJoined { conversation_id } = delivery.event {
+            for group in &groups {
+                for subscriber in group.subscribers() {
+                    super::subscribe::join_later(hub, subscriber, conversation_id);
+                }
+            }
+        }
+    }
+
+    /// A message moves the conversation's last message and unread counts, a read position the reader's own unread
+    /// count: `events` tells the conversation as it is then, after gathering for a moment.
+    fn tell_state(self: &Arc<Self>, hub: &Arc<Hub>, event: &Event) {
+        let Key::Conversation(conversation_id) = self.key else { return };
+        let concerns = |group: &Group| match event {
+            Event::Message { .. } => true,
+            Event::ReadMoved { user, .. } => group.viewer.is_none_or(|viewer| viewer.user_id() == user.id),
+            _ => false,
+        };
+        let groups: Vec<_> = {
+            let state = self.state.lock();
+            state.groups.values().filter(|group| group.wants_state && concerns(group)).cloned().collect()
+        };
+        for group in groups {
+            if group.gathering.swap(true, Ordering::AcqRel) {
+                continue;
+            }
+            let hub = Arc::clone(hub);
+            tokio::spawn(async move {
+                tokio::time::sleep(GATHERING).await;
+                group.gathering.store(false, Ordering::Release);
+                let changed = WireEvent::Conversation(ConversationChanged(conversation_id));
+                let root = hub.envelope(hub.now(), changed);
+                let payload = group.renderer.lock().await.render(root).await;
+                group.fan_out(&hub, None, &payload);
+            });
+        }
+    }
+}
+
+impl State {
+    /// The next event of the queue that is still to be delivered; a gap before it sends to the log.
+    fn take_next(&mut self) -> Next {
+        while let Some(delivery) = self.queue.pop_front() {
+            match (delivery.position, self.position) {
+                (Some(position), Some(last)) if position <= last => {}
+                (Some(position), Some(last)) if position > last + 1 => {
+                    self.queue.push_front(delivery);
+                    self.behind = true;
+                    return Next::ReadLog(last);
+                }
+                (Some(position), Some(_)) => {
+                    self.position = Some(position);
+                    return Next::Deliver(delivery);
+                }
+                (Some(_) | None, None) | (None, Some(_)) => {
+                    if self.is_news(&delivery) {
+                        return Next::Deliver(delivery);
+                    }
+                }
+            }
+        }
+        self.working = false;
+        Next::Done
+    }
+
+    /// Whether an event without a position has not been told yet.
+    fn is_news(&mut self, delivery: &Delivery) -> bool {
+        if let Event::ReadMoved { user, sequence, .. } = &delivery.event {
+            let told = self.reads.entry(user.id).or_default();
+            let is_news = *sequence > *told;
+            *told = (*told).max(*sequence);
+            return is_news;
+        }
+        let Some(log_id) = delivery.log_id else { return true };
+        if self.remembered.contains(&log_id) {
+            return false;
+        }
+        if self.remembered.len() == N_REMEMBERED {
+            self.remembered.pop_front();
+        }
+        self.remembered.push_back(log_id);
+        true
+    }
+}
+
+impl Group {
+    async fn tell(&self, hub: &Arc<Hub>, delivery: &Delivery) {
+        let Some(root) = root(hub, self.ear, delivery) else { return };
+        let payload = self.renderer.lock().await.render(root).await;
+        self.fan_out(hub, delivery.position, &payload);
+    }
+
+    fn fan_out(&self, hub: &Hub, position: Option<i64>, payload: &Bytes) {
+        let second = hub.second();
+        let seats = self.seats.lock();
+        let mut n_told = 0;
+        for seat in seats.iter() {
+            if position.is_none_or(|position| position > seat.after) {
+                seat.subscriber.offer(payload);
+                seat.subscriber.told_at(second);
+                n_told += 1;
+            }
+        }
+        metrics::counter!("kith_deliveries_total").increment(n_told);
+    }
+
+    fn subscribers(&self) -> Vec<Arc<Subscriber>> {
+        self.seats.lock().iter().map(|seat| Arc::clone(&seat.subscriber)).collect()
+    }
+}
+
+/// What a listener of a kind is told of an event; nothing if it is not for its ears.
+pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery) -> Option<Root> {
+    if !ear.hears(&delivery.event) {
+        return None;
+    }
+    let wire = wire_event(hub.epoch(), delivery)?;
+    Some(match (ear, wire) {
+        (Ear::Messages, WireEvent::Message(event)) => Root::Message(Box::new(event)),
+        (Ear::Reads, WireEvent::Read(receipt)) => Root::Read(Box::new(receipt)),
+        (Ear::Messages | Ear::Reads, _) => return None,
+        (Ear::Everything | Ear::EverythingShared | Ear::EverythingElse, wire) => {
+            hub.envelope(delivery.occurred_at, wire)
+        }
+    })
+}
+
+/// An event as `events` shows it; none for what clients are not told.
+pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
+    Some(match &delivery.event {
+        Event::Message { change, message, sender } => {
+            let position = delivery.position.unwrap_or_default();
+            WireEvent::Message(MessageEvent {
+                change: (*change).into(),
+                cursor: EventCursor::encode(epoch, message.conversation_id, position),
+                message_edge: Message::with_sender(Arc::clone(message), Arc::clone(sender)).into_edge(),
+            })
+        }
+        Event::ReadMoved { conversation_id, user, sequence, read_at } => WireEvent::Read(ReadReceipt {
+            conversation_id: conversation_id.encode(),
+            user: User::new(Arc::clone(user)),
+            sequence: int(*sequence),
+            read_at: (*read_at).into(),
+        }),
+        Event::ConversationChanged { conversation_id } | Event::ConversationJoined { conversation_id } => {
+            WireEvent::Conversation(ConversationChanged(*conversation_id))
+        }
+        Event::InviteChanged { invite_id } => WireEvent::Invite(InviteChanged(*invite_id)),
+        Event::FriendshipChanged { other_id } => WireEvent::Friendship(FriendshipChanged(*other_id)),
+        Event::SessionRevoked { .. } => return None,
+    })
+}
+
+/// An envelope with a cursor.
+pub fn envelope(epoch: &str, watermark: i64, occurred_at: Timestamp, event: WireEvent) -> Root {
+    Root::Envelope(Box::new(EventEnvelope::new(epoch, watermark, occurred_at, event)))
+}
+
+/// For logs.
+pub fn conversation_of(key: Key) -> Option<ConversationId> {
+    match key {
+        Key::Conversation(id) => Some(id),
+        Key::User(_) | Key::Sessions => None,
+    }
+}

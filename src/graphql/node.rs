@@ -1,0 +1,152 @@
+//! `node(id)` and `nodes(ids)`: anything with a global id, through the same gates as everywhere.
+
+use std::borrow::Cow;
+
+use async_graphql::{
+    Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value,
+    parser::types::Field, registry::Registry,
+};
+use entity::{ConversationId, InviteId, MessageId, SessionId, UserId};
+
+use super::{
+    app,
+    ids::{GlobalId, ViewerId},
+    viewer,
+};
+use crate::{
+    accounts::graphql::{Session, Viewer, session_node, viewer_node},
+    auth,
+    conversations::graphql::{Conversation, DirectConversation},
+    error::Error,
+    graphql::loaders,
+    invites::{access::visible_invites, graphql::Invite},
+    messages::graphql::Message,
+    users::{access::visible, graphql::User},
+};
+
+/// Most ids in one `nodes(ids)`.
+pub const MAX_NODES: usize = 100;
+
+/// Anything with a global id. Ids are opaque, typed and time-ordered (`user_…`, `msg_…`): a TypeID over a UUIDv7.
+#[derive(Clone, Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Opaque, unique over all types."))]
+pub enum Node {
+    User(User),
+    Viewer(Viewer),
+    Session(Session),
+    Invite(Invite),
+    Conversation(DirectConversation),
+    Message(Message),
+}
+
+/// Registers that the interface `Conversation` implements `Node`, which the library's derive cannot say.
+pub struct ConversationIsNode;
+
+impl OutputType for ConversationIsNode {
+    fn type_name() -> Cow<'static, str> {
+        <Conversation as OutputType>::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        let conversation = <Conversation as OutputType>::create_type_info(registry);
+        let node = <Node as OutputType>::create_type_info(registry);
+        registry.add_implements(&conversation, &node);
+        conversation
+    }
+
+    async fn resolve(&self, _: &ContextSelectionSet<'_>, _: &Positioned<Field>) -> ServerResult<Value> {
+        // No field has this type.
+        Ok(Value::Null)
+    }
+}
+
+/// An id whose kind is known.
+#[derive(Clone, Copy)]
+enum AnyId {
+    User(UserId),
+    Viewer(ViewerId),
+    Session(SessionId),
+    Invite(InviteId),
+    Conversation(ConversationId),
+    Message(MessageId),
+}
+
+impl AnyId {
+    fn decode(id: &ID) -> Result<Self, Error> {
+        let kind = id.split_once('_').map_or("", |(kind, _)| kind);
+        let decoded = match kind {
+            "user" => GlobalId::decode(id).map(Self::User),
+            "viewer" => GlobalId::decode(id).map(Self::Viewer),
+            "session" => GlobalId::decode(id).map(Self::Session),
+            "invite" => GlobalId::decode(id).map(Self::Invite),
+            "conv" => GlobalId::decode(id).map(Self::Conversation),
+            "msg" => GlobalId::decode(id).map(Self::Message),
+            _ => None,
+        };
+        decoded.ok_or(Error::BadUserInput(
+            "An id has the form user_…, conv_…, msg_…, invite_…, session_… or viewer_….".into(),
+        ))
+    }
+}
+
+#[derive(Default)]
+pub struct NodeQuery;
+
+#[Object]
+impl NodeQuery {
+    /// Anything by its global id; null for what does not exist and for what the viewer may not know about.
+    async fn node(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "A global id of any type.")] id: ID,
+    ) -> Option<async_graphql::Result<Node>> {
+        let find = async {
+            let found = find(ctx, &viewer(ctx)?, &[id]).await?;
+            Ok::<_, Error>(found.into_iter().next().flatten())
+        };
+        find.await.map_err(Into::into).transpose()
+    }
+
+    /// Several by their global ids, at most 100, in the same order; null in the place of each that `node` would answer
+    /// with null.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Global ids of any types.")] ids: Vec<ID>,
+    ) -> async_graphql::Result<Vec<Option<Node>>> {
+        if ids.len() > MAX_NODES {
+            return Err(Error::bad_input(format!("At most {MAX_NODES} ids at once.")).into());
+        }
+        Ok(find(ctx, &viewer(ctx)?, &ids).await?)
+    }
+}
+
+/// Looks ids up with a number of statements that does not depend on how many there are.
+async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
+    let ids = ids.iter().map(AnyId::decode).collect::<Result<Vec<_>, _>>()?;
+    let app = app(ctx);
+    let user_ids: Vec<UserId> =
+        ids.iter().filter_map(|id| if let AnyId::User(id) = id { Some(*id) } else { None }).collect();
+    let invite_ids: Vec<InviteId> =
+        ids.iter().filter_map(|id| if let AnyId::Invite(id) = id { Some(*id) } else { None }).collect();
+    let users = if user_ids.is_empty() { Default::default() } else { visible(app, viewer, &user_ids).await? };
+    let invites =
+        if invite_ids.is_empty() { Default::default() } else { visible_invites(app, viewer, &invite_ids).await? };
+    let loaders = loaders(ctx);
+    let (users, invites, loaders) = (&users, &invites, &loaders);
+    let found = ids.into_iter().map(|id| async move {
+        Ok(match id {
+            AnyId::User(id) => users.get(&id).cloned().map(|user| Node::User(user.into())),
+            AnyId::Viewer(id) => viewer_node(viewer, id).map(Node::Viewer),
+            AnyId::Session(id) => session_node(app, viewer, id).await?.map(Node::Session),
+            AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
+            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id)
+                .await?
+                .map(|reader| Node::Conversation(DirectConversation::new(reader.conversation().clone()))),
+            AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
+                .await?
+                .map(|readable| Node::Message(Message::of(&readable))),
+        })
+    });
+    futures_util::future::try_join_all(found).await
+}

@@ -1,0 +1,163 @@
+//! Statements about invites.
+
+use entity::{
+    Timestamp, UserId,
+    invite::{self, Column, Entity, Status},
+};
+use sea_orm::{
+    ActiveValue::Set, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    TryInsertResult, sea_query::Expr,
+};
+use uuid::Uuid;
+
+use super::{
+    access::{self, PendingInvite},
+    types::{InviteDirection, InviteKind, InviteStatus, Unanswerable},
+};
+use crate::{
+    db::Db,
+    error::{Error, Outcome, Refusal},
+    events::Transaction,
+    graphql::pagination::{Page, PageRequest},
+};
+
+/// The invite that holds a slot, also an expired one.
+pub(super) async fn holder_of(tx: &Transaction<'_>, slot: &str) -> Result<Option<invite::Model>, Error> {
+    Ok(Entity::find().filter(Column::PendingSlot.eq(slot)).one(tx.db()).await?)
+}
+
+/// Pending invites of any kind between two people, either way.
+pub(super) async fn pending_between(
+    tx: &Transaction<'_>,
+    one: UserId,
+    other: UserId,
+    now: Timestamp,
+) -> Result<Vec<invite::Model>, Error> {
+    let direction =
+        |inviter_id: UserId, invitee_id: UserId| Column::InviterId.eq(inviter_id).and(Column::InviteeId.eq(invitee_id));
+    let query = Entity::find()
+        .filter(direction(one, other).or(direction(other, one)))
+        .filter(has_status(InviteStatus::Pending, now));
+    Ok(query.all(tx.db()).await?)
+}
+
+pub(super) async fn count_pending_by(tx: &Transaction<'_>, inviter_id: UserId, now: Timestamp) -> Result<u64, Error> {
+    let query = Entity::find().filter(access::outgoing(inviter_id)).filter(has_status(InviteStatus::Pending, now));
+    Ok(query.count(tx.db()).await?)
+}
+
+/// Writes a new invite. Whether its slot was free: the unique index on it has the last word.
+pub(super) async fn insert(tx: &Transaction<'_>, row: &invite::Model) -> Result<bool, Error> {
+    let inserted = Entity::insert(row.clone().into_active_model())
+        .on_conflict_do_nothing_on([Column::PendingSlot])
+        .exec_without_returning(tx.db())
+        .await?;
+    Ok(matches!(inserted, TryInsertResult::Inserted(1..)))
+}
+
+/// Makes an expired invite say so, and free its slot.
+pub(super) async fn expire(tx: &Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
+    update_pending(tx, row, Status::Expired, None).await?;
+    Ok(())
+}
+
+/// Writes the answer to an invite, unless another answer was there first.
+pub(super) async fn settle(tx: &Transaction<'_>, invite: PendingInvite, now: Timestamp) -> Outcome<invite::Model> {
+    let status = invite.next();
+    let responded_at = match status {
+        Status::Accepted | Status::Rejected => Some(now),
+        Status::Pending | Status::Revoked | Status::Expired => None,
+    };
+    match update_pending(tx, invite.row(), status, responded_at).await? {
+        Some(row) => Ok(row),
+        None => Err(Refusal::from(Unanswerable::NotPending(InviteStatus::Pending)).into()),
+    }
+}
+
+/// Hides a pending invite from its invitee.
+pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
+    Entity::update_many()
+        .col_expr(Column::Hidden, Expr::value(true))
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Status.eq(Status::Pending))
+        .exec(tx.db())
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn update_pending(
+    tx: &Transaction<'_>,
+    row: &invite::Model,
+    status: Status,
+    responded_at: Option<Timestamp>,
+) -> Result<Option<invite::Model>, Error> {
+    // What is accepted is no secret to the one who accepted it.
+    let hidden = row.hidden && status != Status::Accepted;
+    let change = invite::ActiveModel {
+        status: Set(status),
+        pending_slot: Set(None),
+        responded_at: Set(responded_at),
+        hidden: Set(hidden),
+        ..Default::default()
+    };
+    let updated = Entity::update_many()
+        .set(change)
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Status.eq(Status::Pending))
+        .exec_with_returning(tx.db())
+        .await?;
+    Ok(updated.into_iter().next())
+}
+
+/// Which of a viewer's invites to list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    pub direction: Option<InviteDirection>,
+    pub kind: Option<InviteKind>,
+    pub status: Option<InviteStatus>,
+}
+
+impl Filter {
+    fn condition(&self, viewer_id: UserId, now: Timestamp) -> Condition {
+        let visible = match self.direction {
+            None => access::visible_to(viewer_id),
+            Some(InviteDirection::Incoming) => access::incoming(viewer_id),
+            Some(InviteDirection::Outgoing) => access::outgoing(viewer_id),
+        };
+        Condition::all()
+            .add(visible)
+            .add_option(self.kind.map(|kind| Column::Kind.eq(invite::Kind::from(kind))))
+            .add_option(self.status.map(|status| has_status(status, now)))
+    }
+}
+
+/// A viewer's invites, the newest first.
+pub(super) async fn page(
+    db: &Db,
+    viewer_id: UserId,
+    filter: &Filter,
+    now: Timestamp,
+    request: &PageRequest<(Timestamp, Uuid)>,
+) -> Result<Page<invite::Model>, Error> {
+    let query = Entity::find().filter(filter.condition(viewer_id, now));
+    Ok(request.page(request.newest_first(query, Column::CreatedAt, Column::Id).all(db.read()).await?))
+}
+
+pub(super) async fn count(db: &Db, viewer_id: UserId, filter: &Filter, now: Timestamp) -> Result<u64, Error> {
+    Ok(Entity::find().filter(filter.condition(viewer_id, now)).count(db.read()).await?)
+}
+
+/// [`InviteStatus::of`] as a condition.
+fn has_status(status: InviteStatus, now: Timestamp) -> Condition {
+    let pending = || Condition::all().add(Column::Status.eq(Status::Pending));
+    let stored = |status: Status| Condition::all().add(Column::Status.eq(status));
+    match status {
+        InviteStatus::Pending => pending().add(Column::ExpiresAt.gt(now)),
+        InviteStatus::Expired => {
+            Condition::any().add(stored(Status::Expired)).add(pending().add(Column::ExpiresAt.lte(now)))
+        }
+        InviteStatus::Accepted => stored(Status::Accepted),
+        InviteStatus::Rejected => stored(Status::Rejected),
+        InviteStatus::Revoked => stored(Status::Revoked),
+    }
+}

@@ -1,0 +1,335 @@
+//! The group commit.
+//!
+//! Sends that arrive while a commit is in flight form the next transaction: no timer, so that nobody waits who comes
+//! alone, and one round trip and one flush for all who come together. A send is answered after its commit.
+//!
+//! A conversation always goes by the same lane, so two batches never wait for each other's row locks, and within a
+//! batch the conversations are locked in id order. Retries with one key within a batch are joined before the
+//! database sees them; across lanes and processes the unique index decides, and the batch is tried again.
+
+mod postgres;
+mod sqlite;
+
+use std::{collections::HashMap, sync::Arc};
+
+use entity::{ConversationId, MessageId, Timestamp, UserId, message, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    actions::not_friends,
+    types::{IdempotencyKey, MessageBody},
+};
+use crate::{
+    app::App,
+    auth::Viewer,
+    clock::Clock,
+    db::Db,
+    error::{Error, Failure, Outcome, Refusal, UserErrorCode},
+    events::{Delivery, Event, MessageChange, Topic, bus::Bus},
+};
+
+/// Most messages in one transaction.
+const MAX_BATCH: usize = 256;
+/// Sends that may wait in a lane; more are told to come back.
+const MAX_WAITING: usize = 4096;
+/// Batches under way at once on PostgreSQL: one computes while another flushes.
+const POSTGRES_LANES: usize = 2;
+/// Tries of a batch that meets a key which another process commits at the same moment.
+const MAX_TRIES: usize = 3;
+
+/// A message that somebody wants to send.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    id: MessageId,
+    conversation_id: ConversationId,
+    sender_id: UserId,
+    body: String,
+    reply_to_id: Option<MessageId>,
+    key: Option<String>,
+    /// Of everything that the key stands for; only with a key.
+    hash: Option<Vec<u8>>,
+}
+
+/// A message that is committed.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub message: Arc<message::Model>,
+    /// The key had been used before, and this is the message it made then.
+    pub replayed: bool,
+}
+
+impl Draft {
+    pub fn new(
+        app: &App,
+        viewer: &Viewer,
+        conversation_id: ConversationId,
+        body: MessageBody,
+        reply_to_id: Option<MessageId>,
+        key: Option<IdempotencyKey>,
+    ) -> Self {
+        let hash = key.as_ref().map(|_| {
+            let mut hash = Sha256::new();
+            hash.update(conversation_id.0);
+            hash.update(reply_to_id.map_or([0; 16], |id| id.0.into_bytes()));
+            hash.update(body.as_str());
+            hash.finalize().to_vec()
+        });
+        Self {
+            id: app.clock.new_id(),
+            conversation_id,
+            sender_id: viewer.user_id(),
+            body: body.into_string(),
+            reply_to_id,
+            key: key.map(IdempotencyKey::into_string),
+            hash,
+        }
+    }
+
+    fn into_message(self, sequence: i64, created_at: Timestamp) -> message::Model {
+        message::Model {
+            id: self.id,
+            conversation_id: self.conversation_id,
+            sequence,
+            sender_id: self.sender_id,
+            body: Some(self.body),
+            reply_to_id: self.reply_to_id,
+            idempotency_key: self.key,
+            input_hash: self.hash,
+            created_at,
+            edited_at: None,
+            deleted_at: None,
+        }
+    }
+}
+
+/// What the database made of a draft.
+#[derive(Debug)]
+enum Verdict {
+    Added {
+        sequence: i64,
+        position: i64,
+        sender: Arc<user::Model>,
+    },
+    /// The key is known: with this message.
+    Replayed(MessageId),
+    Refused(Reason),
+}
+
+/// Why a draft was not committed. The numbers are those that the SQL answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reason {
+    KeyConflict,
+    NotMember,
+    NotOpen,
+    NoReplyTarget,
+}
+
+impl Reason {
+    fn refusal(self) -> Refusal {
+        match self {
+            Self::KeyConflict => Refusal::new(
+                UserErrorCode::IdempotencyConflict,
+                "This idempotency key was used for another message. Use a new key for each message.",
+            )
+            .of_field("idempotencyKey"),
+            Self::NotMember => crate::conversations::graphql::no_conversation(),
+            Self::NotOpen => not_friends(),
+            Self::NoReplyTarget => {
+                Refusal::new(UserErrorCode::NotFound, "There is no such message in this conversation.")
+                    .of_field("replyToId")
+            }
+        }
+    }
+}
+
+struct Waiting {
+    draft: Draft,
+    answer: oneshot::Sender<Outcome<Sent>>,
+}
+
+/// Takes drafts and commits them in groups.
+pub struct Committer {
+    lanes: Vec<mpsc::Sender<Waiting>>,
+}
+
+impl Committer {
+    /// Starts the lanes. They end when the committer is dropped, after what waits has been committed.
+    pub fn start(db: Db, clock: Clock, bus: Arc<dyn Bus>) -> Self {
+        let n_lanes = if db.is_postgres() { POSTGRES_LANES } else { 1 };
+        let lanes = (0..n_lanes).map(|_| {
+            let (sender, receiver) = mpsc::channel(MAX_WAITING);
+            let lane = Lane { db: db.clone(), clock: clock.clone(), bus: Arc::clone(&bus) };
+            tokio::spawn(lane.run(receiver));
+            sender
+        });
+        Self { lanes: lanes.collect() }
+    }
+
+    /// Commits a draft with whatever else is on its way, and answers after the commit.
+    pub async fn send(&self, draft: Draft) -> Outcome<Sent> {
+        let lane = &self.lanes[draft.conversation_id.0.as_u128() as usize % self.lanes.len()];
+        let (answer, answered) = oneshot::channel();
+        lane.try_send(Waiting { draft, answer })
+            .map_err(|_| Error::Unavailable("the committer's queue is full".into()))?;
+        answered.await.map_err(|_| Error::Unavailable("the committer has stopped".into()))?
+    }
+}
+
+/// What a draft's key made before, when it made something.
+pub(super) async fn find_replay(app: &App, draft: &Draft) -> Result<Option<Outcome<Sent>>, Error> {
+    use message::Column;
+    let Some(key) = &draft.key else { return Ok(None) };
+    let earlier = message::Entity::find()
+        .filter(Column::SenderId.eq(draft.sender_id))
+        .filter(Column::IdempotencyKey.eq(key))
+        .one(app.db.read())
+        .await?;
+    Ok(earlier.map(|earlier| {
+        if earlier.input_hash == draft.hash {
+            Ok(Sent { message: Arc::new(earlier), replayed: true })
+        } else {
+            Err(Reason::KeyConflict.refusal().into())
+        }
+    }))
+}
+
+struct Lane {
+    db: Db,
+    clock: Clock,
+    bus: Arc<dyn Bus>,
+}
+
+impl Lane {
+    async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
+        let mut batch = Vec::with_capacity(MAX_BATCH);
+        while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            metrics::histogram!("kith_commit_batch_size").record(batch.len() as f64);
+            self.commit(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    /// Commits a batch and answers everybody in it.
+    async fn commit(&self, mut batch: Vec<Waiting>) {
+        batch.sort_by_key(|waiting| waiting.draft.conversation_id);
+        let (first_tries, repeats) = join_repeats(batch);
+        let verdicts = match self.judge(first_tries.iter().map(|waiting| &waiting.draft).collect()).await {
+            Ok(verdicts) => verdicts,
+            // One draft that the database cannot take must not take the others with it.
+            Err(Error::Internal(_)) if first_tries.len() > 1 => {
+                let mut verdicts = Vec::new();
+                for waiting in &first_tries {
+                    verdicts.push(match self.judge(vec![&waiting.draft]).await {
+                        Ok((now, mut one)) => (now, one.pop().unwrap_or_else(|| Err(Error::internal("no verdict")))),
+                        Err(error) => (self.clock.now(), Err(error)),
+                    });
+                }
+                return self.answer(first_tries, verdicts, repeats).await;
+            }
+            Err(error) => (self.clock.now(), first_tries.iter().map(|_| Err(error.clone())).collect()),
+        };
+        let (now, verdicts) = verdicts;
+        let verdicts = verdicts.into_iter().map(|verdict| (now, verdict)).collect();
+        self.answer(first_tries, verdicts, repeats).await;
+    }
+
+    async fn judge(&self, drafts: Vec<&Draft>) -> Result<(Timestamp, Vec<Result<Verdict, Error>>), Error> {
+        let mut n_tries = 0;
+        loop {
+            n_tries += 1;
+            let now = self.clock.now();
+            let result = match self.db.is_postgres() {
+                true => postgres::commit(self.db.writer().get_postgres_connection_pool(), &drafts, now).await,
+                false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), &drafts, now).await,
+            };
+            match result {
+                Ok(verdicts) => return Ok((now, verdicts.into_iter().map(Ok).collect())),
+                Err(sqlx::Error::Database(error)) if error.is_unique_violation() && n_tries < MAX_TRIES => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Publishes what was added, in order, and answers.
+    async fn answer(
+        &self,
+        first_tries: Vec<Waiting>,
+        verdicts: Vec<(Timestamp, Result<Verdict, Error>)>,
+        mut repeats: HashMap<MessageId, Vec<Waiting>>,
+    ) {
+        let mut deliveries = Vec::with_capacity(first_tries.len());
+        let mut answers = Vec::with_capacity(first_tries.len());
+        for (waiting, (now, verdict)) in first_tries.into_iter().zip(verdicts) {
+            let Waiting { draft, answer } = waiting;
+            let (id, hash) = (draft.id, draft.hash.clone());
+            let outcome = match verdict {
+                Ok(Verdict::Added { sequence, position, sender }) => {
+                    let message = Arc::new(draft.into_message(sequence, now));
+                    deliveries.push(Arc::new(Delivery {
+                        topic: Topic::Conversation(message.conversation_id),
+                        position: Some(position),
+                        log_id: None,
+                        occurred_at: now,
+                        event: Event::Message { change: MessageChange::Added, message: Arc::clone(&message), sender },
+                    }));
+                    Ok(Sent { message, replayed: false })
+                }
+                Ok(Verdict::Replayed(id)) => self.load(id).await,
+                Ok(Verdict::Refused(reason)) => Err(reason.refusal().into()),
+                Err(error) => Err(error.into()),
+            };
+            for repeat in repeats.remove(&id).unwrap_or_default() {
+                let outcome = repeat_outcome(&outcome, hash == repeat.draft.hash);
+                answers.push((repeat.answer, outcome));
+            }
+            answers.push((answer, outcome));
+        }
+        self.bus.publish(deliveries);
+        for (answer, outcome) in answers {
+            // Who has gone away misses the answer, not the message.
+            let _ = answer.send(outcome);
+        }
+    }
+
+    async fn load(&self, id: MessageId) -> Outcome<Sent> {
+        let message = message::Entity::find_by_id(id).one(self.db.read()).await?;
+        let message = message.ok_or_else(|| Error::internal("a replayed message is gone"))?;
+        Ok(Sent { message: Arc::new(message), replayed: true })
+    }
+}
+
+/// Takes the drafts out that repeat an earlier one's key, filed under the id of that one.
+fn join_repeats(batch: Vec<Waiting>) -> (Vec<Waiting>, HashMap<MessageId, Vec<Waiting>>) {
+    let mut first_tries: Vec<Waiting> = Vec::with_capacity(batch.len());
+    let mut repeats: HashMap<MessageId, Vec<Waiting>> = HashMap::new();
+    let mut by_key: HashMap<(UserId, String), MessageId> = HashMap::new();
+    for waiting in batch {
+        if let Some(key) = &waiting.draft.key {
+            match by_key.entry((waiting.draft.sender_id, key.clone())) {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    repeats.entry(*first.get()).or_default().push(waiting);
+                    continue;
+                }
+                std::collections::hash_map::Entry::Vacant(place) => {
+                    place.insert(waiting.draft.id);
+                }
+            }
+        }
+        first_tries.push(waiting);
+    }
+    (first_tries, repeats)
+}
+
+/// What a repeat is told, from what its first try was told.
+fn repeat_outcome(first: &Outcome<Sent>, same_input: bool) -> Outcome<Sent> {
+    match first {
+        Ok(sent) if same_input => Ok(Sent { message: Arc::clone(&sent.message), replayed: true }),
+        Ok(_) => Err(Reason::KeyConflict.refusal().into()),
+        // The first try made nothing. With the same input the same is true of the repeat; with another it was never
+        // judged, and trying again is safe.
+        Err(Failure::Refused(refusals)) if same_input => Err(Failure::Refused(refusals.clone())),
+        Err(Failure::Refused(_)) => Err(Error::Unavailable("joined with another input's try".into()).into()),
+        Err(Failure::Fault(error)) => Err(error.clone().into()),
+    }
+}

@@ -1,0 +1,106 @@
+//! Whom a viewer may see.
+
+use std::{collections::HashMap, sync::Arc};
+
+use entity::{UserId, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+
+use super::store::{self, Acquaintance};
+use crate::{app::App, auth::Viewer, error::Error};
+
+/// What is known of a viewer and somebody, for [`may_see`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The viewer themselves.
+    pub myself: bool,
+    /// They opted in to discovery.
+    pub discoverable: bool,
+    pub friend: bool,
+    /// Also one that is closed: former friends keep their history.
+    pub shares_conversation: bool,
+    /// There is or was an invite between them that the viewer may see.
+    pub invite: bool,
+    /// The viewer blocked them, and finds them among the blocked.
+    pub blocked: bool,
+}
+
+/// Whether the viewer may know of the person behind an id or a name. To all others the person does not exist. That the
+/// person has blocked the viewer is no fact here: it would tell.
+pub fn may_see(facts: Facts) -> bool {
+    let Facts { myself, discoverable, friend, shares_conversation, invite, blocked } = facts;
+    myself || discoverable || friend || shares_conversation || invite || blocked
+}
+
+/// Somebody whom the viewer may see. Only this gate makes one.
+#[derive(Clone, Debug)]
+pub struct VisibleUser(Arc<user::Model>);
+
+impl VisibleUser {
+    pub fn id(&self) -> UserId {
+        self.0.id
+    }
+
+    pub fn into_row(self) -> Arc<user::Model> {
+        self.0
+    }
+}
+
+/// Those among the ids whom the viewer may see, by a constant number of statements.
+pub async fn visible(app: &App, viewer: &Viewer, user_ids: &[UserId]) -> Result<HashMap<UserId, VisibleUser>, Error> {
+    let rows = user::Entity::find().filter(user::Column::Id.is_in(user_ids.iter().copied()));
+    let rows = rows.all(app.db.read()).await?.into_iter().map(Arc::new).collect();
+    Ok(visible_rows(app, viewer, rows).await?.into_iter().map(|user| (user.id(), user)).collect())
+}
+
+/// The person behind an id, if the viewer may see them.
+pub async fn visible_user(app: &App, viewer: &Viewer, user_id: UserId) -> Result<Option<VisibleUser>, Error> {
+    Ok(visible(app, viewer, &[user_id]).await?.remove(&user_id))
+}
+
+/// Lets through whom the viewer may see.
+pub(super) async fn visible_rows(
+    app: &App,
+    viewer: &Viewer,
+    rows: Vec<Arc<user::Model>>,
+) -> Result<Vec<VisibleUser>, Error> {
+    let mut facts: HashMap<UserId, Facts> = HashMap::with_capacity(rows.len());
+    for row in &rows {
+        let known = Facts { myself: row.id == viewer.user_id(), discoverable: row.discoverable, ..Facts::default() };
+        facts.insert(row.id, known);
+    }
+    let in_doubt: Vec<UserId> = facts.iter().filter(|(_, facts)| !may_see(**facts)).map(|(id, _)| *id).collect();
+    if !in_doubt.is_empty() {
+        for (user_id, how) in store::acquainted_among(&app.db, viewer.user_id(), &in_doubt).await? {
+            let facts = facts.entry(user_id).or_default();
+            match how {
+                Acquaintance::Friend => facts.friend = true,
+                Acquaintance::SharesConversation => facts.shares_conversation = true,
+                Acquaintance::Invite => facts.invite = true,
+                Acquaintance::Blocked => facts.blocked = true,
+            }
+        }
+    }
+    let seen = |row: &Arc<user::Model>| facts.get(&row.id).is_some_and(|facts| may_see(*facts));
+    Ok(rows.into_iter().filter(seen).map(VisibleUser).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reason_is_enough_and_without_one_nobody_is_there() {
+        let none = Facts::default();
+        for (facts, visible) in [
+            (none, false),
+            (Facts { myself: true, ..none }, true),
+            (Facts { discoverable: true, ..none }, true),
+            (Facts { friend: true, ..none }, true),
+            (Facts { shares_conversation: true, ..none }, true),
+            (Facts { invite: true, ..none }, true),
+            (Facts { blocked: true, ..none }, true),
+        ] {
+            assert_eq!(may_see(facts), visible, "{facts:?}");
+        }
+    }
+}
