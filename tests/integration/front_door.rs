@@ -1,0 +1,348 @@
+//! GraphQL over HTTP: what is let in, what is refused, and how it is said.
+
+use std::time::Duration;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{sqlite_story, story, support::*};
+
+const JSON: &str = "application/json";
+
+const REGISTER: &str = "mutation { register(input: {username: \"intruder\", email: \"intruder@example.org\", \
+                        password: \"the pass phrase of an intruder\"}) { accessToken userErrors { code } } }";
+
+async fn answer(request: RequestBuilder) -> Answer {
+    Answer::read(request.timeout(PATIENCE).send().await.expect("the server answers"))
+        .await
+        .expect("the answer is whole")
+}
+
+fn typed(request: RequestBuilder, content_type: &str) -> RequestBuilder {
+    request.header("content-type", content_type)
+}
+
+story!(what_the_front_door_refuses_changes_nothing, |world| async {
+    let server = world.server().await;
+    let client = server.anonymous();
+    let post = || client.post();
+    let body = json!({"query": REGISTER}).to_string();
+    let encoded: String = url::form_urlencoded::byte_serialize(REGISTER.as_bytes()).collect();
+    let multipart = format!("--x\r\ncontent-disposition: form-data; name=\"operations\"\r\n\r\n{body}\r\n--x--\r\n");
+    let get = |query: &str| client.http.get(format!("{}/graphql", server.url)).query(&[("query", query)]);
+    let two = format!("query Q {{ __typename }} {}", REGISTER.replacen("mutation", "mutation M", 1));
+    let with = |name: &str, value: Value| {
+        let mut body = json!({"query": REGISTER});
+        body[name] = value;
+        typed(post(), JSON).body(body.to_string())
+    };
+    let refused = [
+        ("a mutation by GET", 405, get(REGISTER)),
+        ("a mutation chosen by GET", 405, get(&two).query(&[("operationName", "M")])),
+        ("plain text", 415, typed(post(), "text/plain").body(body.clone())),
+        ("plain text with a hint", 415, typed(post(), "text/plain; application/json").body(body.clone())),
+        ("a form", 415, typed(post(), "application/x-www-form-urlencoded").body(format!("query={encoded}"))),
+        (
+            "a form with the operation in the URL",
+            415,
+            typed(post(), "application/x-www-form-urlencoded").query(&[("query", REGISTER)]),
+        ),
+        ("a multipart form", 415, typed(post(), "multipart/form-data; boundary=x").body(multipart)),
+        ("a bare document", 415, typed(post(), "application/graphql").body(REGISTER)),
+        ("no content type", 415, post().body(body.clone())),
+        ("a compressed body", 415, typed(post(), JSON).header("content-encoding", "gzip").body(body.clone())),
+        ("a body compressed twice", 415, typed(post(), JSON).header("content-encoding", "gzip, br").body(body.clone())),
+        ("a batch", 400, typed(post(), JSON).body(format!("[{body}]"))),
+        ("a batch of ten", 400, typed(post(), JSON).body(format!("[{}]", vec![body.as_str(); 10].join(",")))),
+        ("an empty batch", 400, typed(post(), JSON).body("[]")),
+        ("no JSON", 400, typed(post(), JSON).body("mutation")),
+        ("half a JSON", 400, typed(post(), JSON).body(body[..body.len() - 1].to_owned())),
+        ("two JSONs", 400, typed(post(), JSON).body(format!("{body}{body}"))),
+        ("bytes that are no text", 400, typed(post(), JSON).body(vec![0xff, 0xfe, 0x00])),
+        ("nothing", 400, typed(post(), JSON).body("")),
+        ("no query", 400, typed(post(), JSON).body("{}")),
+        ("a query that is no text", 400, with("query", json!(5))),
+        ("a query that is null", 400, with("query", Value::Null)),
+        ("variables that are a list", 400, with("variables", json!([]))),
+        ("variables that are a text", 400, with("variables", json!("{}"))),
+        ("an operation name that is a number", 400, with("operationName", json!(5))),
+        ("an operation name that is nobody's", 400, with("operationName", json!("Nobody"))),
+        ("extensions that are a number", 400, with("extensions", json!(5))),
+        ("a body that is too big", 413, with("padding", json!("x".repeat(200_000)))),
+        ("a document that does not parse", 400, with("query", json!(format!("{REGISTER} }}")))),
+        (
+            "a document that is not valid",
+            400,
+            with("query", json!(REGISTER.replace("accessToken", "accessToken nonsense"))),
+        ),
+        ("a subscription", 400, with("query", json!("subscription { events { cursor } }"))),
+        (
+            "another method",
+            405,
+            client
+                .http
+                .request(Method::PUT, format!("{}/graphql", server.url))
+                .header("content-type", JSON)
+                .body(body.clone()),
+        ),
+        (
+            "a mutation by the event stream's GET",
+            405,
+            client
+                .http
+                .get(format!("{}/graphql/stream", server.url))
+                .header("accept", "text/event-stream")
+                .query(&[("query", REGISTER)]),
+        ),
+        (
+            "plain text to the event stream",
+            415,
+            typed(client.http.post(format!("{}/graphql/stream", server.url)), "text/plain")
+                .header("accept", "text/event-stream")
+                .body(body.clone()),
+        ),
+    ];
+    let n_users = world.count("user").await;
+    for (what, status, request) in refused {
+        let answer = answer(request).await;
+        // 400 or 405 for a subscription: the draft leaves it open.
+        let statuses = if what == "a subscription" { [400, 405] } else { [status, status] };
+        assert!(statuses.contains(&answer.status), "{what}: expected {status}, got {} {}", answer.status, answer.text);
+        assert!(!answer.errors().is_empty(), "{what}: the errors are told in GraphQL's way: {}", answer.text);
+        assert!(
+            answer.errors().iter().all(|error| error["message"].as_str().is_some_and(|text| text.len() < 400)),
+            "{what}: {}",
+            answer.text
+        );
+        assert!(answer.body.get("data").is_none(), "{what}: nothing was executed: {}", answer.text);
+        assert_eq!(world.count("user").await, n_users, "{what} made an account");
+        if what == "a mutation by GET" {
+            assert_eq!(answer.header("allow"), Some("POST"), "it says what is allowed");
+        }
+    }
+    // The same operation, sent properly.
+    let allowed = answer(typed(post(), JSON).body(body)).await;
+    assert_eq!(allowed.status, 200, "{}", allowed.text);
+    assert!(allowed.body["data"]["register"]["accessToken"].is_string(), "{}", allowed.text);
+    assert_eq!(world.count("user").await, n_users + 1);
+});
+
+story!(an_answer_comes_in_the_media_type_that_was_asked_for, |world| async {
+    let server = world.server().await;
+    let client = server.anonymous();
+    const NEW: &str = "application/graphql-response+json";
+    let accepts = [
+        (None, JSON),
+        (Some("*/*"), JSON),
+        (Some("application/*"), JSON),
+        (Some(JSON), JSON),
+        (Some("APPLICATION/JSON"), JSON),
+        (Some("application/json; charset=utf-8"), JSON),
+        (Some(NEW), NEW),
+        (Some("application/graphql-response+json; charset=utf-8, application/json; charset=utf-8"), NEW),
+        (Some("application/json;q=0.5, application/graphql-response+json"), NEW),
+        (Some("application/graphql-response+json;q=0.1, application/json;q=0.9"), JSON),
+        (Some("text/html, application/json;q=0.9"), JSON),
+    ];
+    for (accept, expected) in accepts {
+        let mut request = typed(client.post(), JSON).body(json!({"query": "{ __typename }"}).to_string());
+        if let Some(accept) = accept {
+            request = request.header("accept", accept);
+        }
+        let answer = answer(request).await;
+        assert_eq!((answer.status, answer.media_type()), (200, expected), "Accept: {accept:?}");
+        assert!(
+            answer.header("content-type").is_some_and(|value| value.to_ascii_lowercase().contains("charset=utf-8"))
+        );
+        assert_eq!(answer.body, json!({"data": {"__typename": "Query"}}));
+        assert!(answer.header("x-content-type-options") == Some("nosniff"), "{:?}", answer.headers);
+        assert!(answer.header("cache-control").is_some_and(|value| value.contains("no-store")), "{:?}", answer.headers);
+    }
+    for accept in ["text/html", "image/png", "application/xml", "application/json;q=0"] {
+        let request = typed(client.post(), JSON).header("accept", accept).body(json!({"query": REGISTER}).to_string());
+        let answer = answer(request).await;
+        // The draft allows both: to refuse, or to answer in the default type.
+        match answer.status {
+            406 => assert!(answer.body.get("data").is_none(), "refused and executed: {}", answer.text),
+            200 => assert_eq!(answer.media_type(), JSON),
+            other => panic!("{accept}: {other}"),
+        }
+    }
+
+    // Where execution never began the new type says so by its status.
+    let broken = |accept: &'static str| {
+        typed(client.post(), JSON).header("accept", accept).body(json!({"query": "{ nonsense }"}).to_string())
+    };
+    let refused = answer(broken(NEW)).await;
+    assert_eq!((refused.status, refused.media_type()), (400, NEW));
+    assert!(refused.body.get("data").is_none(), "{}", refused.text);
+    let refused = answer(broken(JSON)).await;
+    assert_eq!(refused.media_type(), JSON);
+    assert!(refused.body.get("data").is_none() && !refused.errors().is_empty(), "{}", refused.text);
+    // A resolver's error is a partial result: 200, with data.
+    let partial = client.graphql("{ conversation(id: \"nonsense\") { id } server { version } }", json!({})).await;
+    assert_eq!(partial.status, 200);
+    assert!(partial.body["data"]["server"]["version"].is_string(), "{}", partial.text);
+    assert_eq!(partial.errors()[0]["path"], json!(["conversation"]));
+});
+
+story!(queries_can_be_asked_by_get, |world| async {
+    let server = world.server().await;
+    let alice = server.person("alice").await;
+    let get = |parameters: &[(&str, &str)]| {
+        alice.http.get(format!("{}/graphql", server.url)).bearer_auth(alice.access_token()).query(parameters)
+    };
+    let query = "query Q($name: String!) { user(username: $name) { username } } query R { __typename }";
+    let variables = r#"{"name": "alice"}"#;
+    let found = answer(get(&[("query", query), ("operationName", "Q"), ("variables", variables)])).await;
+    assert_eq!(found.body, json!({"data": {"user": {"username": "alice"}}}));
+    let typename = answer(get(&[("query", query), ("operationName", "R"), ("variables", "")])).await;
+    assert_eq!(typename.status, 200, "{}", typename.text);
+    for parameters in [
+        &[("query", query), ("operationName", "Q"), ("variables", "{")][..],
+        &[("query", query), ("operationName", "Q"), ("variables", "[]")],
+        &[("query", query)],
+        &[("query", "{")],
+        &[("query", "")],
+        &[("variables", variables)],
+    ] {
+        let refused = answer(get(parameters).header("accept", "application/graphql-response+json")).await;
+        assert_eq!(refused.status, 400, "{parameters:?}: {}", refused.text);
+        assert!(!refused.errors().is_empty(), "{parameters:?}");
+    }
+});
+
+story!(every_answer_has_a_request_id_and_a_failure_of_ours_tells_nothing_else, |world| async {
+    let server = world.server().await;
+    let (alice, _bob, conversation) = server.friends("alice", "bob").await;
+    let fine = alice.graphql("{ server { version } }", json!({})).await;
+    let other = alice.graphql("{ server { version } }", json!({})).await;
+    let id_of = |answer: &Answer| answer.header("x-request-id").expect("a request id").to_owned();
+    assert_ne!(id_of(&fine), id_of(&other));
+
+    // Nobody outside can break a query, so the table is taken away.
+    world.sql("ALTER TABLE message RENAME TO taken_away").await;
+    let query = "query($id: ID!) { conversation(id: $id) { messages(last: 1) { nodes { id } } } }";
+    let broken = alice.graphql(query, json!({"id": conversation})).await;
+    world.sql("ALTER TABLE taken_away RENAME TO message").await;
+    assert_eq!(broken.code(), Some("INTERNAL"), "{}", broken.text);
+    let error = &broken.errors()[0];
+    let request_id = error["extensions"]["requestId"].as_str().expect("a request id");
+    assert_eq!(request_id, id_of(&broken));
+    let lower = broken.text.to_lowercase();
+    for telling in ["table", "sql", "relation", "select", "column", "message_", ".rs", "panicked"] {
+        assert!(!lower.contains(telling), "{telling:?} is told: {}", broken.text);
+    }
+    eventually("the cause in the log", async || server.logged().contains(request_id).then_some(())).await;
+    assert_eq!(alice.graphql(query, json!({"id": conversation})).await.errors(), &[] as &[Value], "and it is over");
+});
+
+story!(browsers_may_call_from_allowed_origins_only, |world| async {
+    let server = world
+        .server_with(Options::default().set("KITH_ALLOWED_ORIGINS", "https://app.example,http://localhost:3000"))
+        .await;
+    let client = server.anonymous();
+    let preflight = |origin: &'static str| {
+        client
+            .http
+            .request(Method::OPTIONS, format!("{}/graphql", server.url))
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "authorization,content-type")
+    };
+    for origin in ["https://app.example", "http://localhost:3000"] {
+        let allowed = answer(preflight(origin)).await;
+        assert!((200..300).contains(&allowed.status), "{origin}: {}", allowed.status);
+        assert_eq!(allowed.header("access-control-allow-origin"), Some(origin));
+        let headers = allowed.header("access-control-allow-headers").unwrap_or_default().to_ascii_lowercase();
+        assert!(headers.contains("authorization") && headers.contains("content-type"), "{headers}");
+        let simple =
+            typed(client.post(), JSON).header("origin", origin).body(json!({"query": "{ __typename }"}).to_string());
+        let simple = answer(simple).await;
+        assert_eq!(simple.header("access-control-allow-origin"), Some(origin));
+        assert!(simple.header("vary").is_some_and(|vary| vary.to_ascii_lowercase().contains("origin")));
+        assert_eq!(simple.header("access-control-allow-credentials"), None, "tokens are never ambient");
+    }
+    for origin in ["https://evil.example", "https://app.example.evil.example", "http://app.example", "null"] {
+        let refused = answer(preflight(origin)).await;
+        assert_eq!(refused.header("access-control-allow-origin"), None, "{origin}");
+        let before = world.count("user").await;
+        let request = typed(client.post(), JSON).header("origin", origin).body(json!({"query": REGISTER}).to_string());
+        let cross = answer(request).await;
+        assert_eq!(cross.header("access-control-allow-origin"), None, "{origin}");
+        // Refused or not, the page cannot read the answer. What was refused was not executed.
+        if cross.status == 403 {
+            assert_eq!(world.count("user").await, before);
+        }
+    }
+});
+
+story!(the_small_endpoints_answer, |world| async {
+    let server = world.server().await;
+    let client = server.anonymous();
+    assert_eq!(client.get("/health/live").await.status, 200);
+    assert_eq!(client.get("/health/ready").await.status, 200);
+    let metrics = client.get("/metrics").await;
+    assert_eq!(metrics.status, 200);
+    assert!(metrics.text.contains("# TYPE kith_"), "{}", metrics.text);
+    let schema = client.get("/schema.graphql").await;
+    assert_eq!(schema.status, 200);
+    assert!(schema.text.contains("type Subscription"));
+    assert_eq!(client.get("/nothing/here").await.status, 404);
+    let playground = client.get("/").await;
+    assert!(matches!(playground.status, 200 | 404 | 503), "{}", playground.status);
+    assert!(playground.media_type() == "text/html" || playground.status != 200);
+});
+
+// The one story that waits for the ten seconds that a client has to say what it wants.
+sqlite_story!(a_client_that_dribbles_is_dropped, |world| async {
+    let server = world.server().await;
+    let address = server.url.strip_prefix("http://").expect("a plain URL").to_owned();
+    // Each sends a byte now and then, so that no timeout between two bytes would notice.
+    let dribble = async |head: &str, endless: &str| {
+        let mut stream = TcpStream::connect(&address).await.expect("the server can be reached");
+        stream.write_all(head.as_bytes()).await.expect("the head is taken");
+        let mut said = Vec::new();
+        within(Duration::from_secs(25), "the connection to be dropped", async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(500));
+            loop {
+                tokio::select! {
+                    read = stream.read_buf(&mut said) => if !matches!(read, Ok(n) if n > 0) { return },
+                    _ = ticks.tick() => if stream.write_all(endless.as_bytes()).await.is_err() { return },
+                }
+            }
+        })
+        .await;
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let body_head =
+        "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 5000\r\n\r\n{";
+    let (in_head, in_body, silent) = tokio::join!(
+        dribble("POST /graphql HTTP/1.1\r\nhost: localhost\r\n", "x-a: b\r\n"),
+        dribble(body_head, " "),
+        dribble("", ""),
+    );
+    for (what, said) in [("in the head", in_head), ("in the body", in_body), ("silent", silent)] {
+        assert!(!said.starts_with("HTTP/1.1 200"), "{what}: {said}");
+    }
+    assert!(server.is_ready().await, "nobody else was harmed");
+});
+
+story!(a_head_that_is_too_big_is_refused, |world| async {
+    let server = world.server().await;
+    for head in [
+        format!("GET /graphql?query={} HTTP/1.1\r\nhost: localhost\r\n\r\n", "a".repeat(500_000)),
+        format!("GET /graphql HTTP/1.1\r\nhost: localhost\r\nx-big: {}\r\n\r\n", "a".repeat(500_000)),
+        format!("GET /graphql HTTP/1.1\r\nhost: localhost\r\n{}\r\n", "x-many: a\r\n".repeat(2000)),
+    ] {
+        // It may cut the connection before all of it is sent.
+        if let Ok((_, answer)) = raw_request(&server.url, head.as_bytes()).await {
+            assert!((400..500).contains(&answer.status), "{}", answer.status);
+        }
+        assert!(server.is_ready().await);
+    }
+});
