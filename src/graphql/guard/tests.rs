@@ -433,7 +433,7 @@ fn pages_multiply_what_is_below_them() {
         assert_eq!(priced(&format!("{{{connection}}}"), "{}"), 1);
     }
     assert_eq!(priced("{conversations(first: 20) {nodes {messages {nodes {body}}}}}", "{}"), {
-        1 + 20 * (1 + (1 + 50 * (1 + 1)))
+        1 + 20 * (1 + (1 + DEFAULT_PAGE * (1 + 1)))
     });
 }
 
@@ -462,8 +462,8 @@ fn an_operation_costs_so_much() {
     let limits = Limits::default();
     let fields = |n: usize| parse(&format!("{{friends(first: 100) {{{}}}}}", "a ".repeat(n)));
     let cost_of = |document| cost(&document, None, &Variables::default(), &limits);
-    assert_eq!(cost_of(fields(99)), Ok(9_901));
-    assert_eq!(cost_of(fields(100)), Err(Refusal::TooCostly { cost: 10_001, limit: 10_000 }));
+    assert_eq!(cost_of(fields(199)), Ok(19_901));
+    assert_eq!(cost_of(fields(200)), Err(Refusal::TooCostly { cost: 20_001, limit: 20_000 }));
     let exact = Limits { max_complexity: 9_901, ..Limits::default() };
     assert_eq!(cost(&fields(99), None, &Variables::default(), &exact), Ok(9_901));
 
@@ -706,12 +706,12 @@ fn expand(sets: &[Vec<Item>], items: &[Item], set: usize, place: Place, sum: &mu
                 let connection = matches!(name, "messages" | "friends");
                 let size: i64 = match page {
                     Page::Ids(length) if name == "nodes" => (*length).try_into().expect("small"),
-                    Page::Open | Page::Ids(_) if connection => 50,
+                    Page::Open | Page::Ids(_) if connection => DEFAULT_PAGE,
                     Page::Open | Page::Ids(_) => 1,
                     Page::First(size) | Page::Last(size) => (*size).min(100),
                     Page::Given => 6,
                     Page::Default => 8,
-                    Page::Missing => 50,
+                    Page::Missing => DEFAULT_PAGE,
                 };
                 let size: u128 = size.max(1).try_into().expect("positive");
                 let times = if introspects { place.times } else { place.times * size };
