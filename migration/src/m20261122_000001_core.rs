@@ -50,6 +50,8 @@ impl MigrationTrait for Migration {
 const COMMON: &[&str] = &[
     // Many may claim an address, one may verify it.
     r#"CREATE UNIQUE INDEX account_verified_email ON account (email_folded) WHERE email_verified_at IS NOT NULL"#,
+    // A prefix is looked for only among those who want to be found.
+    r#"CREATE INDEX user_discoverable ON "user" (username) WHERE discoverable"#,
     r#"CREATE INDEX message_reply_to ON message (reply_to_id) WHERE reply_to_id IS NOT NULL"#,
 ];
 

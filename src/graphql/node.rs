@@ -49,8 +49,8 @@ impl OutputType for ConversationIsNode {
 
     fn create_type_info(registry: &mut Registry) -> String {
         let conversation = <Conversation as OutputType>::create_type_info(registry);
-        let node = <Node as OutputType>::create_type_info(registry);
-        registry.add_implements(&conversation, &node);
+        <Node as OutputType>::create_type_info(registry);
+        registry.add_implements(&Self::type_name(), &<Node as OutputType>::type_name());
         conversation
     }
 

@@ -57,7 +57,7 @@ story!(what_the_front_door_refuses_changes_nothing, |world| async {
         ("a compressed body", 415, typed(post(), JSON).header("content-encoding", "gzip").body(body.clone())),
         ("a body compressed twice", 415, typed(post(), JSON).header("content-encoding", "gzip, br").body(body.clone())),
         ("a batch", 400, typed(post(), JSON).body(format!("[{body}]"))),
-        ("a batch of ten", 400, typed(post(), JSON).body(format!("[{}]", vec![body.as_str(); 10].join(",")))),
+        ("a batch of ten", 400, typed(post(), JSON).body(format!("[{}]", [body.as_str(); 10].join(",")))),
         ("an empty batch", 400, typed(post(), JSON).body("[]")),
         ("no JSON", 400, typed(post(), JSON).body("mutation")),
         ("half a JSON", 400, typed(post(), JSON).body(body[..body.len() - 1].to_owned())),

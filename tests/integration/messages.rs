@@ -72,7 +72,8 @@ story!(eight_senders_and_two_listeners_agree_on_one_order_without_gaps, |world| 
     while sequence(node(&bob_ears.next().await)) < last_marker {}
 
     let sender = |n: usize| {
-        let (person, conversation) = (if n % 2 == 0 { alice.clone() } else { bob.clone() }, conversation.clone());
+        let (person, conversation) =
+            (if n.is_multiple_of(2) { alice.clone() } else { bob.clone() }, conversation.clone());
         async move {
             let mut last = 0;
             for m in 0..N_EACH {

@@ -706,12 +706,12 @@ fn expand(sets: &[Vec<Item>], items: &[Item], set: usize, place: Place, sum: &mu
                 let connection = matches!(name, "messages" | "friends");
                 let size: i64 = match page {
                     Page::Ids(length) if name == "nodes" => (*length).try_into().expect("small"),
-                    Page::Open | Page::Ids(_) if connection => DEFAULT_PAGE,
+                    Page::Open | Page::Ids(_) if connection => DEFAULT_PAGE as i64,
                     Page::Open | Page::Ids(_) => 1,
                     Page::First(size) | Page::Last(size) => (*size).min(100),
                     Page::Given => 6,
                     Page::Default => 8,
-                    Page::Missing => DEFAULT_PAGE,
+                    Page::Missing => DEFAULT_PAGE as i64,
                 };
                 let size: u128 = size.max(1).try_into().expect("positive");
                 let times = if introspects { place.times } else { place.times * size };
