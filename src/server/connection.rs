@@ -37,7 +37,7 @@ pub enum Phase {
     Head,
     /// A request is being answered.
     Busy,
-    /// The last answer is given or on its way.
+    /// The last answer is given or on its way, and is no stream.
     Idle,
     /// It is a WebSocket, which has its own time limits.
     Upgraded,
@@ -64,6 +64,15 @@ impl Progress {
 
     pub fn set(&self, phase: Phase) {
         self.0.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+/// Makes a connection idle when it is dropped.
+pub struct IdleWhenDropped(pub Arc<Progress>);
+
+impl Drop for IdleWhenDropped {
+    fn drop(&mut self) {
+        self.0.set(Phase::Idle);
     }
 }
 
