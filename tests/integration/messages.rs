@@ -282,16 +282,16 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
             alice.send(&conversation, &format!("{n}")).await;
         }
     };
-    let sizes: Vec<u64> = (0..400).map(|_| 1 + rng.below(9)).collect();
+    let sizes: Vec<u64> = (0..50).map(|_| 1 + rng.below(9)).collect();
     let walking = async {
         let (mut forward, mut after) = (Vec::new(), Value::Null);
-        for size in &sizes {
+        for size in sizes.iter().cycle() {
             let page = page(json!({"first": size, "after": after})).await;
             forward.extend(sequences(&page));
             if let end @ Value::String(_) = &page["pageInfo"]["endCursor"] {
                 after = end.clone();
             }
-            if forward.len() == 125 {
+            if forward.len() >= 125 {
                 break;
             }
         }
@@ -442,7 +442,7 @@ story!(a_body_is_kept_as_it_was_said_or_refused_clearly, |world| async {
         assert_eq!(sent["body"], body);
         assert_eq!(node(&ears.next().await)["body"], body);
     }
-    assert_eq!(alice.send(&conversation, "e\u{301}").await["body"], "é", "composed, so that equal texts are equal");
+    assert_eq!(alice.send(&conversation, "e\u{301}").await["body"], "e\u{301}", "also where it could be composed");
 
     // A flood of combining marks is kept or refused; it breaks nothing.
     let flood = format!("e{}", "\u{489}".repeat(3999));
@@ -456,7 +456,9 @@ story!(a_body_is_kept_as_it_was_said_or_refused_clearly, |world| async {
         json!({"query": format!(r#"mutation {{ sendMessage(input: {{conversationId: "{conversation}", body: "\ud800"}}) {{ replayed }} }}"#)})
             .to_string(),
     ] {
-        let response = alice.post().header("content-type", "application/json").body(body).send().await.expect("answered");
+        let request = alice.post().header("content-type", "application/json").body(body);
+        let request = request.header("accept", "application/graphql-response+json");
+        let response = request.send().await.expect("answered");
         let answer = Answer::read(response).await.expect("whole");
         assert_eq!(answer.status, 400, "{}", answer.text);
         assert!(!answer.errors().is_empty() && answer.code() != Some("INTERNAL"), "{}", answer.text);
