@@ -204,11 +204,6 @@ story!(queries_can_be_asked_by_get, |world| async {
     assert_eq!(found.body, json!({"data": {"user": {"username": "alice"}}}));
     let typename = answer(get(&[("query", query), ("operationName", "R"), ("variables", "")])).await;
     assert_eq!(typename.status, 200, "{}", typename.text);
-    let defaults = "query($yes: Boolean! = true, $no: Boolean = false, $name: String! = \"alice\") {
-        user(username: $name) { username @include(if: $yes) id @include(if: $no) displayName @skip(if: $no) } }";
-    let found = answer(get(&[("query", defaults)])).await;
-    let expected = json!({"data": {"user": {"username": "alice", "displayName": "alice"}}});
-    assert_eq!(found.body, expected, "variables have their defaults");
     for parameters in [
         &[("query", query), ("operationName", "Q"), ("variables", "{")][..],
         &[("query", query), ("operationName", "Q"), ("variables", "[]")],
@@ -221,6 +216,36 @@ story!(queries_can_be_asked_by_get, |world| async {
         assert_eq!(refused.status, 400, "{parameters:?}: {}", refused.text);
         assert!(!refused.errors().is_empty(), "{parameters:?}");
     }
+});
+
+story!(variables_that_are_not_given_have_their_defaults, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let query = "query($yes: Boolean! = true, $no: Boolean = false, $name: String! = \"alice\") {
+        user(username: $name) { username @include(if: $yes) id @include(if: $no) displayName @skip(if: $no) ...F } }
+        fragment F on User { relationship @include(if: $yes) createdAt @skip(if: $yes) }";
+    let expected = json!({"user": {"username": "alice", "displayName": "alice", "relationship": "SELF"}});
+    assert_eq!(alice.ask(query, json!({})).await, expected);
+    let socket = bob.socket().await;
+    let Heard::Next(payload) = socket.ask(&query.replace("alice", "bob"), json!({})).await else {
+        panic!("a result is expected");
+    };
+    assert_eq!(payload["data"]["user"]["username"], "bob");
+
+    let subscription = "subscription($id: ID!, $yes: Boolean! = true, $no: Boolean = false) {
+        messageEvents(conversationId: $id) { cursor type @include(if: $yes) messageEdge @skip(if: $no) { node { body } } } }";
+    let mut ears = socket.subscribe(subscription, json!({"id": conversation}));
+    let mut heard = None;
+    for _ in 0..20 {
+        alice.send(&conversation, "Can you hear me?").await;
+        heard = ears.try_next(Duration::from_millis(500)).await;
+        if heard.is_some() {
+            break;
+        }
+    }
+    let heard = heard.expect("it becomes live");
+    assert_eq!(heard["type"], "ADDED");
+    assert_eq!(heard["messageEdge"], json!({"node": {"body": "Can you hear me?"}}));
 });
 
 story!(every_answer_has_a_request_id_and_a_failure_of_ours_tells_nothing_else, |world| async {

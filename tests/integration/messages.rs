@@ -324,7 +324,7 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
     let cursors: Vec<&str> = edges.iter().map(|edge| edge["cursor"].as_str().expect("a cursor")).collect();
     assert_eq!(cursors.iter().collect::<HashSet<_>>().len(), 125);
     for _ in 0..60 {
-        let size = rng.below(30) as usize;
+        let size = 1 + rng.below(30) as usize;
         let place = rng.below(125) as usize;
         let forwards = rng.below(2) == 0;
         let (page, expected, more) = if forwards {
@@ -341,6 +341,11 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
         assert_eq!(page["pageInfo"][told], more, "{told} of {size} from {place}");
         assert_eq!(page["pageInfo"]["startCursor"].as_str(), expected.first().map(|n| cursors[*n as usize - 1]));
         assert_eq!(page["pageInfo"]["endCursor"].as_str(), expected.last().map(|n| cursors[*n as usize - 1]));
+    }
+    // A page of nothing still says what it leaves out.
+    for (arguments, told) in [("first", "hasNextPage"), ("last", "hasPreviousPage")] {
+        let nothing = page(json!({arguments: 0})).await;
+        assert_eq!((&nothing["edges"], &nothing["pageInfo"][told]), (&json!([]), &json!(true)), "{arguments}: 0");
     }
     let between = page(json!({"first": 10, "after": cursors[9], "before": cursors[14]})).await;
     assert_eq!(sequences(&between), [11, 12, 13, 14], "both ends can be given");
