@@ -37,7 +37,7 @@ pub enum Phase {
     Head,
     /// A request is being answered.
     Busy,
-    /// The last answer is given or on its way.
+    /// The last answer is given or on its way, and is no stream.
     Idle,
     /// It is a WebSocket, which has its own time limits.
     Upgraded,
@@ -64,6 +64,15 @@ impl Progress {
 
     pub fn set(&self, phase: Phase) {
         self.0.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+/// Makes a connection idle when it is dropped.
+pub struct IdleWhenDropped(pub Arc<Progress>);
+
+impl Drop for IdleWhenDropped {
+    fn drop(&mut self) {
+        self.0.set(Phase::Idle);
     }
 }
 
@@ -200,5 +209,90 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+        sync::Semaphore,
+    };
+
+    use super::*;
+
+    /// A connection of ours and the client's end of it.
+    async fn connect() -> (Connection, Arc<Progress>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let client = TcpStream::connect(listener.local_addr().expect("has an address")).await.expect("connects");
+        let (stream, _) = listener.accept().await.expect("accepts");
+        let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("is open");
+        let progress = Progress::new();
+        (Connection::new(stream, Arc::clone(&progress), permit), progress, client)
+    }
+
+    /// How long a read waits before it fails for want of time; paused time passes by itself.
+    async fn wait(connection: &mut Connection) -> Duration {
+        let began = Instant::now();
+        let error = connection.read_u8().await.expect_err("nothing is sent");
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        began.elapsed()
+    }
+
+    fn assert_about(elapsed: Duration, expected: Duration) {
+        assert!(elapsed.abs_diff(expected) < Duration::from_millis(50), "{elapsed:?}, not {expected:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_client_has_the_time_of_a_head() {
+        let (mut connection, _, _client) = connect().await;
+        assert_about(wait(&mut connection).await, HEAD_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drip_does_not_prolong_the_head() {
+        let (mut connection, progress, mut client) = connect().await;
+        let began = Instant::now();
+        for _ in 0..3 {
+            client.write_all(b"G").await.expect("is sent");
+            connection.read_u8().await.expect("arrives");
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        assert_eq!(progress.phase(), Phase::Head);
+        wait(&mut connection).await;
+        assert_about(began.elapsed(), HEAD_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_kept_longer_and_then_has_the_time_of_a_head_again() {
+        let (mut connection, progress, mut client) = connect().await;
+        client.write_all(b"G").await.expect("is sent");
+        connection.read_u8().await.expect("arrives");
+        progress.set(Phase::Busy);
+        connection.write_all(b"answer").await.expect("is sent");
+        progress.set(Phase::Idle);
+        connection.write_all(b"end of it").await.expect("is sent");
+        tokio::time::sleep(Duration::from_secs(40)).await;
+        client.write_all(b"G").await.expect("is sent");
+        connection.read_u8().await.expect("arrives");
+        assert_about(wait(&mut connection).await, HEAD_TIMEOUT);
+
+        progress.set(Phase::Idle);
+        connection.write_all(b"answer").await.expect("is sent");
+        assert_about(wait(&mut connection).await, IDLE_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_busy_or_a_socket_is_not_hurried() {
+        for phase in [Phase::Busy, Phase::Upgraded] {
+            let (mut connection, progress, mut client) = connect().await;
+            progress.set(phase);
+            let quiet = tokio::time::timeout(Duration::from_secs(600), connection.read_u8()).await;
+            assert!(quiet.is_err(), "{phase:?}");
+            client.write_all(b"G").await.expect("is sent");
+            connection.read_u8().await.expect("arrives");
+            assert_eq!(progress.phase(), phase);
+        }
     }
 }

@@ -31,13 +31,14 @@ use std::{
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, HttpBody},
     extract::State,
     http::{HeaderValue, Request, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{any, get},
 };
 use futures_util::FutureExt;
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -48,7 +49,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use self::{
-    connection::{Connection, Phase, Progress},
+    connection::{Connection, IdleWhenDropped, Phase, Progress},
     origins::Verdict,
     request::{RequestInfo, client_ip, request_id},
 };
@@ -97,6 +98,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     let background = CancellationToken::new();
     let _ends_with_us = background.clone().drop_guard();
     let keep_up = tokio::spawn(metrics::keep_up());
+    tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));
@@ -178,9 +180,22 @@ async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, permit: Owned
         async move {
             progress.set(Phase::Busy);
             let response = front.answer(peer, request).await;
-            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-            progress.set(if is_upgrade { Phase::Upgraded } else { Phase::Idle });
-            Ok::<_, Infallible>(response)
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                progress.set(Phase::Upgraded);
+                return Ok::<_, Infallible>(response);
+            }
+            if response.body().size_hint().exact().is_some() {
+                progress.set(Phase::Idle);
+                return Ok(response);
+            }
+            // A stream keeps the connection busy until it ends, and the body is dropped.
+            let idle = IdleWhenDropped(progress);
+            Ok(response.map(|body| {
+                Body::new(body.map_frame(move |frame| {
+                    let _busy = &idle;
+                    frame
+                }))
+            }))
         }
     });
     let connection = http1::Builder::new()

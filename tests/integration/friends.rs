@@ -270,16 +270,17 @@ story!(a_blocked_person_is_not_told, |world| async {
 
     world.sql(r#"UPDATE "user" SET discoverable = TRUE"#).await;
     let queries = [
-        "query($user: ID!, $conversation: ID!) { node(id: $user) { ... on User { username displayName relationship } } }",
-        "query($user: ID!, $conversation: ID!) { user(username: \"alice\") { id displayName relationship conversation { id } } }",
-        "query($user: ID!, $conversation: ID!) { searchUsers(query: \"ali\") { nodes { id relationship } } }",
-        "query($user: ID!, $conversation: ID!) { conversation(id: $conversation) { viewerCanSend unreadCount
+        "query($user: ID!) { node(id: $user) { ... on User { username displayName relationship } } }",
+        "{ user(username: \"alice\") { id displayName relationship conversation { id } } }",
+        "{ searchUsers(query: \"ali\") { nodes { id relationship } } }",
+        "query($conversation: ID!) { conversation(id: $conversation) { viewerCanSend unreadCount
             ... on DirectConversation { peer { username relationship } } } }",
-        "query($user: ID!, $conversation: ID!) { viewer { friends { totalCount } blockedUsers { nodes { id } } } }",
+        "{ viewer { friends { totalCount } blockedUsers { nodes { id } } } }",
     ];
     for query in queries {
         let to_bob = bob.graphql(query, json!({"user": alice.id, "conversation": with_bob})).await;
         let to_dave = dave.graphql(query, json!({"user": alice.id, "conversation": with_dave})).await;
+        assert_eq!(to_bob.errors(), &[] as &[Value], "{query}");
         assert_eq!(normalised(&to_bob.text), normalised(&to_dave.text), "{query}");
     }
     let send = |conversation: &str| json!({"conversationId": conversation, "body": "Hello?"});

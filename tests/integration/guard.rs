@@ -72,7 +72,7 @@ story!(documents_that_would_explode_are_refused, |world| async {
         ("a fragment in itself", "{ ...A } fragment A on Query { __typename ...A }".to_owned()),
         (
             "ten unknown directives",
-            format!("{{ __typename {} }}", (0..10).map(|n| format!("@no{n} ")).collect::<String>()),
+            format!("{{ server {{ version {} }} }}", (0..10).map(|n| format!("@no{n} ")).collect::<String>()),
         ),
         (
             "introspection in a circle",
@@ -121,12 +121,7 @@ story!(a_page_costs_as_much_as_it_may_hold, |world| async {
                 friends(first: $n) {{ totalCount }} }} }}"
         )
     };
-    for (outer, inner) in [
-        ("first: 100", "first: 100"),
-        ("first: 100", "last: 100"),
-        ("first: $n", "first: $n"),
-        ("first: 100", "after: null"),
-    ] {
+    for (outer, inner) in [("first: 100", "first: 100"), ("first: 100", "last: 100"), ("first: $n", "first: $n")] {
         let code = refused(&alice, inner, &nested(outer, inner), json!({"n": 100})).await;
         assert_eq!(code, "TOO_COMPLEX", "{outer}, {inner}");
     }

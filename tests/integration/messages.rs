@@ -282,16 +282,16 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
             alice.send(&conversation, &format!("{n}")).await;
         }
     };
-    let sizes: Vec<u64> = (0..400).map(|_| 1 + rng.below(9)).collect();
+    let sizes: Vec<u64> = (0..50).map(|_| 1 + rng.below(9)).collect();
     let walking = async {
         let (mut forward, mut after) = (Vec::new(), Value::Null);
-        for size in &sizes {
+        for size in sizes.iter().cycle() {
             let page = page(json!({"first": size, "after": after})).await;
             forward.extend(sequences(&page));
             if let end @ Value::String(_) = &page["pageInfo"]["endCursor"] {
                 after = end.clone();
             }
-            if forward.len() == 125 {
+            if forward.len() >= 125 {
                 break;
             }
         }
@@ -324,7 +324,7 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
     let cursors: Vec<&str> = edges.iter().map(|edge| edge["cursor"].as_str().expect("a cursor")).collect();
     assert_eq!(cursors.iter().collect::<HashSet<_>>().len(), 125);
     for _ in 0..60 {
-        let size = rng.below(30) as usize;
+        let size = 1 + rng.below(30) as usize;
         let place = rng.below(125) as usize;
         let forwards = rng.below(2) == 0;
         let (page, expected, more) = if forwards {
@@ -341,6 +341,11 @@ story!(pages_both_ways_are_the_list_while_it_grows, |world| async {
         assert_eq!(page["pageInfo"][told], more, "{told} of {size} from {place}");
         assert_eq!(page["pageInfo"]["startCursor"].as_str(), expected.first().map(|n| cursors[*n as usize - 1]));
         assert_eq!(page["pageInfo"]["endCursor"].as_str(), expected.last().map(|n| cursors[*n as usize - 1]));
+    }
+    // A page of nothing still says what it leaves out.
+    for (arguments, told) in [("first", "hasNextPage"), ("last", "hasPreviousPage")] {
+        let nothing = page(json!({arguments: 0})).await;
+        assert_eq!((&nothing["edges"], &nothing["pageInfo"][told]), (&json!([]), &json!(true)), "{arguments}: 0");
     }
     let between = page(json!({"first": 10, "after": cursors[9], "before": cursors[14]})).await;
     assert_eq!(sequences(&between), [11, 12, 13, 14], "both ends can be given");
@@ -442,7 +447,7 @@ story!(a_body_is_kept_as_it_was_said_or_refused_clearly, |world| async {
         assert_eq!(sent["body"], body);
         assert_eq!(node(&ears.next().await)["body"], body);
     }
-    assert_eq!(alice.send(&conversation, "e\u{301}").await["body"], "é", "composed, so that equal texts are equal");
+    assert_eq!(alice.send(&conversation, "e\u{301}").await["body"], "e\u{301}", "also where it could be composed");
 
     // A flood of combining marks is kept or refused; it breaks nothing.
     let flood = format!("e{}", "\u{489}".repeat(3999));
@@ -456,7 +461,9 @@ story!(a_body_is_kept_as_it_was_said_or_refused_clearly, |world| async {
         json!({"query": format!(r#"mutation {{ sendMessage(input: {{conversationId: "{conversation}", body: "\ud800"}}) {{ replayed }} }}"#)})
             .to_string(),
     ] {
-        let response = alice.post().header("content-type", "application/json").body(body).send().await.expect("answered");
+        let request = alice.post().header("content-type", "application/json").body(body);
+        let request = request.header("accept", "application/graphql-response+json");
+        let response = request.send().await.expect("answered");
         let answer = Answer::read(response).await.expect("whole");
         assert_eq!(answer.status, 400, "{}", answer.text);
         assert!(!answer.errors().is_empty() && answer.code() != Some("INTERNAL"), "{}", answer.text);

@@ -10,8 +10,16 @@ fn sequence_of(event: &Value) -> i64 {
     event["messageEdge"]["node"]["sequence"].as_i64().unwrap_or_else(|| panic!("no message in {event}"))
 }
 
+full_story!(processes_that_start_at_once_on_an_empty_database_all_come_up, |world| async {
+    let (a, b, c) = tokio::join!(world.server(), world.server(), world.server());
+    let alice = a.person("alice").await;
+    for server in [&b, &c] {
+        assert_eq!(alice.at(server).viewer("user { username }").await["user"]["username"], "alice");
+    }
+});
+
 full_story!(two_processes_are_one_service, |world| async {
-    let (a, b) = tokio::join!(world.server(), world.server());
+    let (a, b) = (world.server().await, world.server().await);
     let (alice, bob, conversation) = a.friends("alice", "bob").await;
     let bob = bob.at(&b);
     let (alice_socket, bob_socket) = tokio::join!(alice.socket(), bob.socket());
@@ -44,7 +52,7 @@ full_story!(two_processes_are_one_service, |world| async {
 });
 
 full_story!(a_logout_ends_the_socket_on_another_process_at_once, |world| async {
-    let (a, b) = tokio::join!(world.server(), world.server());
+    let (a, b) = (world.server().await, world.server().await);
     let alice = a.person("alice").await;
     let (phone, laptop) = tokio::join!(alice.another_device(), alice.another_device());
     let (phone_on_b, laptop_on_b) = (phone.at(&b), laptop.at(&b));
@@ -81,7 +89,7 @@ full_story!(a_logout_ends_the_socket_on_another_process_at_once, |world| async {
 full_story!(a_logout_is_heard_without_redis, |world| async {
     let mut redis = Redis::private(world).await;
     let options = || Options::default().redis(redis.url()).set("KITH_RECONCILE_SECONDS", "0.5");
-    let (a, b) = tokio::join!(world.server_with(options()), world.server_with(options()));
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
     let alice = a.person("alice").await;
     let socket = alice.at(&b).socket().await;
     redis.kill().await;
@@ -95,7 +103,7 @@ full_story!(a_logout_is_heard_without_redis, |world| async {
 async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
     let mut redis = Redis::private(world).await;
     let options = || Options::default().redis(redis.url());
-    let (a, b) = tokio::join!(world.server_with(options()), world.server_with(options()));
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
     let (alice, bob, conversation) = a.friends("alice", "bob").await;
     let socket = bob.at(&b).socket().await;
     let mut ears = socket.listen(&conversation, &alice).await;

@@ -393,10 +393,15 @@ story!(an_event_stream_over_http_hears_the_same_and_resumes, |world| async {
     assert_eq!((name.as_str(), &data["data"]["viewer"]["user"]["username"]), ("next", &json!("bob")));
     assert_eq!(stream.next().await.expect("an end").0, "complete");
     assert_eq!(stream.next().await, None);
-    // Refusals are answered before anything streams.
-    let refused = EventSource::open(&bob, "subscription { nonsense }", json!({})).await.err().expect("it is refused");
-    assert_eq!(refused.status, 400, "{}", refused.text);
-    assert!(!refused.errors().is_empty());
+    // A refused document is told as a result, and the operation is over.
+    let mut refused = EventSource::open(&bob, "subscription { nonsense }", json!({})).await.expect("it is a stream");
+    let (name, data) = refused.next().await.expect("an answer");
+    assert_eq!(name, "next");
+    assert!(data["errors"][0]["message"].is_string() && data.get("data").is_none(), "{data}");
+    assert_eq!(refused.next().await.expect("an end").0, "complete");
+    // A bad token is refused before anything streams.
+    let refused = EventSource::open(&bob.with_token("nonsense"), EVENTS, json!({})).await.err().expect("it is refused");
+    assert_eq!((refused.status, refused.code()), (401, Some("UNAUTHENTICATED")), "{}", refused.text);
 });
 
 full_story!(what_redis_loses_the_event_log_gives, |world| async {

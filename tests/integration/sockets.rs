@@ -248,7 +248,6 @@ story!(a_subscription_may_be_written_as_any_client_writes_it, |world| async {
             fragment G on Subscription { messageEvents(conversationId: $id) { ...H } }
             fragment H on MessageEvent { cursor type }",
         "subscription($id: ID!) { heard: messageEvents(conversationId: $id) { cursor type } }",
-        "subscription($id: ID!, $yes: Boolean! = true) { messageEvents(conversationId: $id) { cursor type @include(if: $yes) } }",
         "query Q { __typename } subscription S($id: ID!) { messageEvents(conversationId: $id) { cursor type } }",
         "subscription($id: ID!) { messageEvents(conversationId: $id) { __typename cursor type messageEdge { __typename node { __typename conversation { __typename } } } } }",
     ];

@@ -179,6 +179,13 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().expect("a header of text"))
     }
 
+    /// All headers of a name, in one text.
+    pub fn all_of(&self, name: &str) -> String {
+        let values: Vec<_> =
+            self.headers.get_all(name).iter().map(|value| value.to_str().expect("a header of text")).collect();
+        values.join(", ")
+    }
+
     /// The media type, without its parameters.
     pub fn media_type(&self) -> &str {
         self.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default().trim()
