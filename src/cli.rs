@@ -71,8 +71,8 @@ pub fn run() -> ExitCode {
     // Exits with 2 and a sentence by itself when an argument is wrong.
     let command = Cli::parse().command;
     let outcome = match command {
-        Command::Serve(config) => match config.validate() {
-            Ok(()) => on_runtime(serve(*config)),
+        Command::Serve(config) => match config.validated() {
+            Ok(config) => on_runtime(serve(config)),
             Err(sentence) => {
                 eprintln!("kith: {sentence}");
                 return BAD_SETTINGS.into();

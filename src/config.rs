@@ -1,9 +1,9 @@
 //! Settings: each from a flag or an environment variable, all checked before anything starts.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
 
-use clap::{Args, ValueEnum};
-use secrecy::SecretString;
+use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind};
+use secrecy::{ExposeSecret, SecretString};
 
 /// Everything that can be set, in sections.
 #[derive(Args, Clone, Debug)]
@@ -53,10 +53,10 @@ pub struct ServerConfig {
 #[derive(Args, Clone, Debug)]
 pub struct StorageConfig {
     /// `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`.
-    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://kith.db", hide_env_values = true)]
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://kith.db", hide_env_values = true, value_parser = Secret(DatabaseUrl::from_str))]
     pub database_url: DatabaseUrl,
     /// `redis://HOST:PORT`: joins several processes. None: one process, events stay inside it.
-    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = parse_redis_url)]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = Secret(parse_redis_url))]
     pub redis_url: Option<SecretString>,
     /// Prefix of every Redis channel and key, so that several installations can share a Redis.
     #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith")]
@@ -74,7 +74,7 @@ pub struct StorageConfig {
 pub struct AuthConfig {
     /// Secret that signs access tokens, 32 bytes at least. Required in production; in development one is made and
     /// kept beside the database.
-    #[arg(long, env = "KITH_JWT_SECRET", hide_env_values = true, value_parser = parse_jwt_secret)]
+    #[arg(long, env = "KITH_JWT_SECRET", hide_env_values = true, value_parser = Secret(parse_jwt_secret))]
     pub jwt_secret: Option<SecretString>,
     /// Life of an access token in seconds.
     #[arg(long, env = "KITH_ACCESS_TOKEN_SECONDS", default_value = "900", value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -139,12 +139,16 @@ impl FromStr for DatabaseUrl {
 }
 
 impl Config {
-    /// What no single value can show. One sentence for the operator.
-    pub fn validate(&self) -> Result<(), String> {
+    /// Takes empty variables for unset ones, and checks what no single value can show. One sentence for the operator.
+    pub fn validated(mut self) -> Result<Self, String> {
+        let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
+        self.server.allowed_origins.retain(|origin| !origin.is_empty());
+        self.storage.redis_url = self.storage.redis_url.filter(is_set);
+        self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
-        Ok(())
+        Ok(self)
     }
 
     pub fn in_production(&self) -> bool {
@@ -157,7 +161,27 @@ impl Config {
     }
 }
 
+/// Parses a value that is never shown, not even when it is wrong: clap's own parsers repeat what they refuse.
+#[derive(Clone)]
+struct Secret<T: 'static>(fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Secret<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let name =
+            argument.map_or_else(String::new, |argument| format!("--{}: ", argument.get_long().unwrap_or_default()));
+        let parsed = value.to_str().ok_or_else(|| "not UTF-8".to_owned()).and_then(self.0);
+        parsed.map_err(|reason| {
+            clap::Error::raw(ErrorKind::ValueValidation, format!("{name}{reason}\n")).with_cmd(command)
+        })
+    }
+}
+
 fn parse_origin(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Ok(String::new());
+    }
     let url = url::Url::parse(text.trim()).map_err(|error| format!("not an origin: {error}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
         return Err("an origin is scheme://host[:port], e.g. https://app.example".into());
@@ -166,6 +190,9 @@ fn parse_origin(text: &str) -> Result<String, String> {
 }
 
 fn parse_redis_url(text: &str) -> Result<SecretString, String> {
+    if text.is_empty() {
+        return Ok(SecretString::default());
+    }
     let url = url::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
     if !matches!(url.scheme(), "redis" | "rediss") {
         return Err("expected redis://HOST:PORT or rediss://HOST:PORT".into());
@@ -174,7 +201,7 @@ fn parse_redis_url(text: &str) -> Result<SecretString, String> {
 }
 
 fn parse_jwt_secret(text: &str) -> Result<SecretString, String> {
-    if text.len() < 32 {
+    if (1..32).contains(&text.len()) {
         return Err("32 bytes at least, e.g. from `openssl rand -base64 48`".into());
     }
     Ok(text.to_owned().into())
@@ -202,8 +229,7 @@ mod tests {
 
     fn parse(arguments: &[&str]) -> Result<Config, String> {
         let cli = Cli::try_parse_from(["kith"].iter().chain(arguments)).map_err(|error| error.to_string())?;
-        cli.config.validate()?;
-        Ok(cli.config)
+        cli.config.validated()
     }
 
     #[test]
@@ -227,6 +253,27 @@ mod tests {
             &["--listen", "nowhere"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_value_is_an_unset_one() {
+        let config = parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", ""]).expect("valid");
+        assert!(config.server.allowed_origins.is_empty());
+        assert!(config.storage.redis_url.is_none() && config.auth.jwt_secret.is_none());
+        assert!(parse(&["--env", "production", "--jwt-secret", ""]).is_err());
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_repeated() {
+        for arguments in [
+            ["--jwt-secret", "hunter2"],
+            ["--redis-url", "http://:hunter2@h"],
+            ["--database-url", "mysql://u:hunter2@h/d"],
+        ] {
+            let error = parse(&arguments).expect_err("refused");
+            assert!(!error.contains("hunter2"), "{error}");
+            assert!(error.contains(arguments[0]), "{error}");
         }
     }
 

@@ -1,17 +1,27 @@
 //! The database: one writer and a few readers on SQLite, one pool on PostgreSQL.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    fs::File,
+    path::Path,
+    str::FromStr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use migration::{Migrator, MigratorTrait};
+use parking_lot::Mutex;
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, SqlxPostgresConnector,
     SqlxSqliteConnector, Statement, TransactionTrait,
 };
 use secrecy::ExposeSecret;
 use sqlx::{
+    ConnectOptions, Connection,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{DatabaseUrl, StorageConfig},
@@ -21,6 +31,13 @@ use crate::{
 /// How long a request waits for a connection: the database being away is told within 2 s.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 
+/// How often PostgreSQL is asked whether it is there, and how long it may take to say so.
+const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+const HEALTH_LIMIT: Duration = Duration::from_secs(1);
+
+/// The advisory lock of whoever migrates: "kith" as bytes.
+const MIGRATION_LOCK: i64 = 0x6b69_7468;
+
 /// Connections that only read, on SQLite.
 const SQLITE_READERS: u32 = 4;
 
@@ -29,12 +46,17 @@ const SQLITE_READERS: u32 = 4;
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// Whether PostgreSQL answers; none on SQLite, which is always there.
+    health: Option<Arc<Health>>,
+    /// Keeps a second process away from an SQLite file, as long as this one lives.
+    _lock: Option<Arc<File>>,
 }
 
 impl Db {
     pub async fn connect(config: &StorageConfig) -> Result<Self, Error> {
         match &config.database_url {
             DatabaseUrl::Sqlite(path) => {
+                let lock = lock_file(path)?;
                 let options = SqliteConnectOptions::new()
                     .filename(path)
                     .create_if_missing(true)
@@ -57,6 +79,8 @@ impl Db {
                 Ok(Self {
                     writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
                     reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
+                    health: None,
+                    _lock: Some(Arc::new(lock)),
                 })
             }
             DatabaseUrl::Postgres(url) => {
@@ -65,15 +89,24 @@ impl Db {
                     ("lock_timeout", "2000"),
                     ("jit", "off"),
                 ]);
+                let health = Arc::new(Health::new(options.clone()));
                 let pool = PgPoolOptions::new()
                     .max_connections(config.connections.get())
                     .acquire_timeout(ACQUIRE_TIMEOUT)
                     // A ping before each statement would double its cost; a dead connection shows itself.
                     .test_before_acquire(false)
+                    .before_acquire({
+                        let health = Arc::clone(&health);
+                        // A connection from before an outage may be dead without knowing it.
+                        move |_, metadata| {
+                            let is_younger = health.is_younger_than_outage(metadata.age);
+                            Box::pin(std::future::ready(Ok(is_younger)))
+                        }
+                    })
                     .connect_with(options)
                     .await?;
                 let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-                let db = Self { writer: pool.clone(), reader: pool };
+                let db = Self { writer: pool.clone(), reader: pool, health: Some(health), _lock: None };
                 db.refuse_unsafe_postgres().await?;
                 Ok(db)
             }
@@ -99,9 +132,40 @@ impl Db {
         self.writer.get_database_backend() == DatabaseBackend::Postgres
     }
 
-    /// Brings the schema up to date.
+    /// Brings the schema up to date. Processes that start together do it one after the other.
     pub async fn migrate(&self) -> Result<(), Error> {
-        Ok(Migrator::up(&self.writer, None).await?)
+        if !self.is_postgres() {
+            return Ok(Migrator::up(&self.writer, None).await?);
+        }
+        let mut connection = self.writer.get_postgres_connection_pool().acquire().await?;
+        sqlx::query("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut *connection).await?;
+        sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
+        let migrated = Migrator::up(&self.writer, None).await;
+        // Closing gives the lock back, whatever happened.
+        connection.close().await?;
+        Ok(migrated?)
+    }
+
+    /// Asks PostgreSQL whether it answers, again and again, until told to stop.
+    pub async fn watch(self, stop: CancellationToken) {
+        if let Some(health) = self.health {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = health.watch() => {}
+            }
+        }
+    }
+
+    /// Returns when the database does not answer: what waits for it need not wait any longer.
+    pub async fn is_away(&self) {
+        match &self.health {
+            Some(health) => {
+                let mut away = health.away.subscribe();
+                // The sender lives as long as we do.
+                let _ = away.wait_for(|away| *away).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 
     /// How many migrations this program knows and the database lacks.
@@ -135,4 +199,69 @@ impl Db {
         }
         Ok(())
     }
+}
+
+/// Whether PostgreSQL answers, by a connection of its own.
+#[derive(Debug)]
+struct Health {
+    options: PgConnectOptions,
+    away: watch::Sender<bool>,
+    /// When it was last seen to be away.
+    last_away: Mutex<Option<Instant>>,
+}
+
+impl Health {
+    fn new(options: PgConnectOptions) -> Self {
+        Self { options, away: watch::Sender::new(false), last_away: Mutex::default() }
+    }
+
+    fn is_younger_than_outage(&self, age: Duration) -> bool {
+        self.last_away.lock().is_none_or(|last_away| age < last_away.elapsed())
+    }
+
+    async fn watch(&self) {
+        let mut connection = None;
+        loop {
+            let answers = tokio::time::timeout(HEALTH_LIMIT, async {
+                let mut asked = match connection.take() {
+                    Some(connection) => connection,
+                    None => self.options.connect().await?,
+                };
+                asked.ping().await?;
+                Ok::<_, sqlx::Error>(asked)
+            });
+            let is_away = match answers.await {
+                Ok(Ok(answered)) => {
+                    connection = Some(answered);
+                    false
+                }
+                // The connection is dropped with its future.
+                Ok(Err(_)) | Err(_) => {
+                    *self.last_away.lock() = Some(Instant::now());
+                    true
+                }
+            };
+            if self.away.send_replace(is_away) != is_away {
+                match is_away {
+                    true => tracing::error!("the database does not answer"),
+                    false => tracing::info!("the database answers again"),
+                }
+            }
+            tokio::time::sleep(HEALTH_INTERVAL).await;
+        }
+    }
+}
+
+/// Takes the one place of a process at an SQLite file: two would not hear each other's events.
+fn lock_file(path: &Path) -> Result<File, Error> {
+    let mut lock_path = path.as_os_str().to_owned();
+    lock_path.push(".lock");
+    let refuse = |cause: String| Error::Unavailable(cause);
+    let file = File::options().create(true).truncate(false).write(true).open(&lock_path);
+    let file =
+        file.map_err(|error| refuse(format!("{} cannot be opened: {error}", Path::new(&lock_path).display())))?;
+    file.try_lock().map_err(|_| {
+        refuse(format!("another process uses {}: several processes need PostgreSQL and Redis", path.display()))
+    })?;
+    Ok(file)
 }

@@ -1,10 +1,10 @@
 //! Every topic that somebody here listens to.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Weak,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Instant,
 };
@@ -38,6 +38,9 @@ pub struct Hub {
     epoch: Arc<str>,
     /// Everything in the log below this has been given to the topics.
     watermark: AtomicI64,
+    /// Watermarks that listeners who still catch up must not be told to be past.
+    pins: Mutex<BTreeMap<u64, i64>>,
+    next_pin: AtomicU64,
     started: Instant,
     topics: Mutex<HashMap<Key, Arc<Topic>>>,
     /// Who listens to `events`, for heartbeats.
@@ -62,6 +65,8 @@ impl Hub {
             revocations,
             epoch,
             watermark: watermark.into(),
+            pins: Mutex::default(),
+            next_pin: AtomicU64::new(0),
             started: Instant::now(),
             topics: Mutex::default(),
             everything: Mutex::default(),
@@ -98,8 +103,21 @@ impl Hub {
         self.watermark.load(Ordering::Acquire)
     }
 
+    /// Raises the watermark, as far as the pins let it.
     pub(super) fn raise_watermark(&self, watermark: i64) {
-        self.watermark.fetch_max(watermark, Ordering::AcqRel);
+        let pins = self.pins.lock();
+        let highest = pins.values().min().map_or(watermark, |pin| watermark.min(*pin));
+        self.watermark.fetch_max(highest, Ordering::AcqRel);
+    }
+
+    /// Holds the watermark where it is while a listener catches up: what reaches it live meanwhile must not carry a
+    /// cursor past what it has still to read.
+    pub(super) fn pin(self: &Arc<Self>) -> Pin {
+        let mut pins = self.pins.lock();
+        let pin = self.next_pin.fetch_add(1, Ordering::Relaxed);
+        let watermark = self.watermark();
+        pins.insert(pin, watermark);
+        Pin { hub: Arc::clone(self), pin, watermark }
     }
 
     /// An event for `events`, with the cursor from which a client that has it resumes.
@@ -158,6 +176,19 @@ impl Hub {
     pub(super) fn conversation_topics(&self) -> Vec<(ConversationId, Arc<Topic>)> {
         let topics = self.all_topics().into_iter();
         topics.filter_map(|topic| Some((topic::conversation_of(topic.key())?, topic))).collect()
+    }
+}
+
+/// A held watermark; let go when dropped.
+pub(super) struct Pin {
+    hub: Arc<Hub>,
+    pin: u64,
+    pub(super) watermark: i64,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.hub.pins.lock().remove(&self.pin);
     }
 }
 

@@ -52,12 +52,12 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
     let to = log::watermark(hub.db()).await?;
     let topics: HashMap<ConversationId, Arc<Topic>> = hub.conversation_topics().into_iter().collect();
     let ids: Vec<ConversationId> = topics.keys().copied().collect();
-    let mut suspects = Vec::new();
+    let mut behind = Vec::new();
     for chunk in ids.chunks(CHUNK) {
         for (id, head) in log::positions(hub.db(), chunk).await? {
             let topic = &topics[&id];
-            if topic.position().is_some_and(|position| position < head) {
-                suspects.push((Arc::clone(topic), head));
+            if topic.delivered().is_some_and(|delivered| delivered < head) {
+                behind.push((Arc::clone(topic), head));
             }
         }
         for delivery in log::reads(hub.db(), chunk, from).await? {
@@ -67,28 +67,34 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
     for delivery in log::personal(hub.db(), from).await? {
         hub.receive(Arc::new(delivery));
     }
-    if !suspects.is_empty() {
+    // What was received up to here has to be in the outboxes before the watermark may say so.
+    let tickets: Vec<_> = hub.all_topics().into_iter().map(|topic| (topic.ticket(), topic)).collect();
+    if !behind.is_empty() {
         tokio::time::sleep(UNDER_WAY).await;
-        for (topic, head) in &suspects {
+        for (topic, head) in &behind {
             if topic.position().is_some_and(|position| position < *head) {
                 topic.fell_behind();
             }
         }
     }
-    let topics = hub.all_topics();
-    let repaired = wait_for(&topics);
+    let delivered = async {
+        for (ticket, topic) in &tickets {
+            wait_until(|| topic.has_done(*ticket)).await;
+        }
+        for (topic, head) in &behind {
+            wait_until(|| topic.delivered().is_some_and(|delivered| delivered >= *head)).await;
+        }
+    };
     // While a topic still repairs, the watermark stays: resuming from it repeats and does not lose.
-    if tokio::time::timeout(REPAIR_LIMIT, repaired).await.is_ok() {
+    if tokio::time::timeout(REPAIR_LIMIT, delivered).await.is_ok() {
         hub.raise_watermark(to);
     }
     Ok(())
 }
 
-async fn wait_for(topics: &[Arc<Topic>]) {
-    for topic in topics {
-        while !topic.is_at_rest() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+async fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 

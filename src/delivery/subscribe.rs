@@ -117,18 +117,20 @@ impl Start {
 
     async fn messages(&self, conversation_id: ConversationId, after: i64) -> Result<(), Stop> {
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Messages).await?;
-        self.catch_up(&topic, conversation_id, Ear::Messages, after).await
+        self.catch_up(&topic, conversation_id, Ear::Messages, after, 0).await
     }
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
         // Read positions are state: there is nothing to catch up with.
-        self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
+        let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
+        topic.unmute(&self.subscriber, i64::MAX);
         Ok(())
     }
 
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        let pin = hub.pin();
         // What a new stream leaves out: all that is there before it begins.
         let watermark = match after {
             Some(LogCursor::Here(watermark)) => watermark,
@@ -148,8 +150,8 @@ impl Start {
         hub.everything.lock().push((Arc::downgrade(&self.subscriber), Arc::clone(&self.operation)));
         self.subscriber.told_at(hub.second());
 
-        // Everything below this is in the log that is read next.
-        let settled = hub.watermark().max(watermark);
+        // Everything below this is in the log that is read next, and nothing live says more until all seats hear.
+        let settled = pin.watermark.max(watermark);
         let missed = log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?;
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         let mut last: HashMap<ConversationId, i64> = before.iter().copied().collect();
@@ -181,10 +183,14 @@ impl Start {
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
         self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), caught_up)).await).await?;
         for topic in &topics {
-            if let Some(id) = topic::conversation_of(topic.key()) {
-                self.catch_up(topic, id, Ear::Everything, last.get(&id).copied().unwrap_or(0)).await?;
+            match topic::conversation_of(topic.key()) {
+                Some(id) => {
+                    self.catch_up(topic, id, Ear::Everything, last.get(&id).copied().unwrap_or(0), watermark).await?;
+                }
+                None => drop(topic.unmute(&self.subscriber, 0)),
             }
         }
+        drop(pin);
         Ok(())
     }
 
@@ -243,15 +249,23 @@ impl Start {
         sharing::is_shareable(&prepared.document.document, prepared.operation_name.as_deref())
     }
 
-    /// Reads the log from `last` until the topic has delivered nothing beyond it, then goes live.
-    async fn catch_up(&self, topic: &Arc<Topic>, id: ConversationId, ear: Ear, mut last: i64) -> Result<(), Stop> {
+    /// Reads the log from `last` until the topic has taken up nothing beyond it, then goes live. On `events`, what is
+    /// read here carries `watermark` as its cursor.
+    async fn catch_up(
+        &self,
+        topic: &Arc<Topic>,
+        id: ConversationId,
+        ear: Ear,
+        mut last: i64,
+        watermark: i64,
+    ) -> Result<(), Stop> {
         let mut renderer = None;
         while !topic.unmute(&self.subscriber, last) {
             let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
             for delivery in &missed {
                 let Some(position) = delivery.position else { continue };
                 last = position;
-                if let Some(root) = topic::root(&self.hub, ear, delivery) {
+                if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render(root).await).await?;
                 }
@@ -280,13 +294,14 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
+            let pin = start.hub.pin();
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {
                     continue;
                 }
                 start.sit_everywhere(topic)?;
-                start.catch_up(topic, conversation_id, Ear::Everything, 0).await?;
+                start.catch_up(topic, conversation_id, Ear::Everything, 0, pin.watermark).await?;
             }
             Ok::<(), Stop>(())
         };

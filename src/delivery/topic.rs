@@ -40,8 +40,8 @@ const N_REMEMBERED: usize = 256;
 const N_RENDERING: usize = 16;
 /// How long changes of a conversation's state (its last message, its unread count) are gathered before it is told.
 const GATHERING: Duration = Duration::from_millis(250);
-/// A seat that does not hear numbered events yet: its subscriber still reads the log.
-pub const MUTED: i64 = i64::MAX;
+/// Events without a number that are held for one seat; past that its client is cut off and resumes.
+const MAX_HELD: usize = 256;
 
 /// A listener: one subscription of one client.
 pub struct Subscriber {
@@ -142,8 +142,15 @@ struct Group {
 
 struct Seat {
     subscriber: Arc<Subscriber>,
-    /// Numbered events up to this one are not for it.
-    after: i64,
+    hearing: Hearing,
+}
+
+/// What a seat lets through.
+enum Hearing {
+    /// Its subscriber still reads the log. Numbered events are in there; the others are held until it has caught up.
+    Muted(Vec<Bytes>),
+    /// Numbered events after this one, and all others.
+    After(i64),
 }
 
 /// Why a subscriber sits down, and how.
@@ -171,8 +178,13 @@ enum Next {
 
 #[derive(Default)]
 struct State {
-    /// Conversations: everything up to here has been delivered.
+    /// Conversations: the worker has taken up everything up to here.
     position: Option<i64>,
+    /// Conversations: everything up to here is in the outboxes.
+    delivered: Option<i64>,
+    /// Events that ever came into the queue, and that left it and are in the outboxes.
+    n_received: u64,
+    n_done: u64,
     queue: VecDeque<Arc<Delivery>>,
     /// Something was missed: read the log before the queue.
     behind: bool,
@@ -203,6 +215,7 @@ impl Topic {
             let mut state = self.state.lock();
             if state.position.is_none() {
                 state.position = position;
+                state.delivered = position;
             }
         }
         // Whoever was first has said the same.
@@ -212,6 +225,21 @@ impl Topic {
 
     pub fn position(&self) -> Option<i64> {
         self.state.lock().position
+    }
+
+    /// Everything up to here is in the outboxes.
+    pub fn delivered(&self) -> Option<i64> {
+        self.state.lock().delivered
+    }
+
+    /// A ticket for what has been received so far: see [`Topic::has_done`].
+    pub fn ticket(&self) -> u64 {
+        self.state.lock().n_received
+    }
+
+    /// Whether all that a ticket stands for is in the outboxes.
+    pub fn has_done(&self, ticket: u64) -> bool {
+        self.state.lock().n_done >= ticket
     }
 
     pub fn is_empty(&self) -> bool {
@@ -232,15 +260,15 @@ impl Topic {
                 gathering: false.into(),
             })
         }));
-        group.seats.lock().push(Seat { subscriber: Arc::clone(subscriber), after: MUTED });
+        group.seats.lock().push(Seat { subscriber: Arc::clone(subscriber), hearing: Hearing::Muted(Vec::new()) });
         if !seats.iter().any(|topic| Arc::ptr_eq(topic, self)) {
             seats.push(Arc::clone(self));
         }
         true
     }
 
-    /// Lets a subscriber hear what comes after `last`, if the topic has not delivered anything after it yet. If it
-    /// has, the subscriber has to read that from the log first.
+    /// Lets a subscriber hear what was held for it and what comes after `last`, if the topic has not taken up anything
+    /// after it yet. If it has, the subscriber has to read that from the log first.
     pub fn unmute(&self, subscriber: &Arc<Subscriber>, last: i64) -> bool {
         let state = self.state.lock();
         if state.position.is_some_and(|position| position > last) {
@@ -249,7 +277,10 @@ impl Topic {
         // The worker raises the position, under this lock, before it looks at the seats.
         for group in state.groups.values() {
             for seat in group.seats.lock().iter_mut().filter(|seat| Arc::ptr_eq(&seat.subscriber, subscriber)) {
-                seat.after = last;
+                let was = std::mem::replace(&mut seat.hearing, Hearing::After(last));
+                if let Hearing::Muted(held) = was {
+                    held.iter().for_each(|payload| subscriber.offer(payload));
+                }
             }
         }
         true
@@ -284,11 +315,13 @@ impl Topic {
     pub fn receive(self: &Arc<Self>, delivery: Arc<Delivery>) {
         {
             let mut state = self.state.lock();
+            state.n_received += 1;
             if state.queue.len() < MAX_QUEUE {
                 state.queue.push_back(delivery);
-            } else if delivery.position.is_some() {
-                state.queue.retain(|waiting| waiting.position.is_none());
-                state.behind = true;
+            } else {
+                // What has a number is in the log, and so are personal events; the reconciler finds them.
+                state.n_done += 1;
+                state.behind |= delivery.position.is_some();
             }
         }
         self.work();
@@ -298,12 +331,6 @@ impl Topic {
     pub fn fell_behind(self: &Arc<Self>) {
         self.state.lock().behind = true;
         self.work();
-    }
-
-    /// Whether the topic has nothing left to deliver.
-    pub fn is_at_rest(&self) -> bool {
-        let state = self.state.lock();
-        !state.working && state.queue.is_empty() && !state.behind
     }
 
     /// Starts the one worker, which ends when nothing is left.
@@ -333,7 +360,12 @@ impl Topic {
             };
             match next {
                 Next::Done => return,
-                Next::Deliver(delivery) => self.deliver(&delivery).await,
+                Next::Deliver(delivery) => {
+                    self.deliver(&delivery).await;
+                    let mut state = self.state.lock();
+                    state.n_done += 1;
+                    state.delivered = state.delivered.max(delivery.position);
+                }
                 Next::ReadLog(position) => self.read_log(position).await,
             }
         }
@@ -365,7 +397,9 @@ impl Topic {
                         is_next
                     };
                     if is_next {
+                        let position = delivery.position;
                         self.deliver(&Arc::new(delivery)).await;
+                        self.state.lock().delivered = position;
                     }
                 }
             }
@@ -436,7 +470,7 @@ impl State {
     fn take_next(&mut self) -> Next {
         while let Some(delivery) = self.queue.pop_front() {
             match (delivery.position, self.position) {
-                (Some(position), Some(last)) if position <= last => {}
+                (Some(position), Some(last)) if position <= last => self.n_done += 1,
                 (Some(position), Some(last)) if position > last + 1 => {
                     self.queue.push_front(delivery);
                     self.behind = true;
@@ -450,6 +484,7 @@ impl State {
                     if self.is_news(&delivery) {
                         return Next::Deliver(delivery);
                     }
+                    self.n_done += 1;
                 }
             }
         }
@@ -479,20 +514,25 @@ impl State {
 
 impl Group {
     async fn tell(&self, hub: &Arc<Hub>, delivery: &Delivery) {
-        let Some(root) = root(hub, self.ear, delivery) else { return };
+        let Some(root) = root(hub, self.ear, delivery, hub.watermark()) else { return };
         let payload = self.renderer.lock().await.render(root).await;
         self.fan_out(hub, delivery.position, &payload);
     }
 
     fn fan_out(&self, hub: &Hub, position: Option<i64>, payload: &Bytes) {
         let second = hub.second();
-        let seats = self.seats.lock();
         let mut n_told = 0;
-        for seat in seats.iter() {
-            if position.is_none_or(|position| position > seat.after) {
-                seat.subscriber.offer(payload);
-                seat.subscriber.told_at(second);
-                n_told += 1;
+        for seat in self.seats.lock().iter_mut() {
+            match (&mut seat.hearing, position) {
+                (Hearing::After(after), Some(position)) if position <= *after => {}
+                (Hearing::After(_), _) => {
+                    seat.subscriber.offer(payload);
+                    seat.subscriber.told_at(second);
+                    n_told += 1;
+                }
+                (Hearing::Muted(_), Some(_)) => {}
+                (Hearing::Muted(held), None) if held.len() < MAX_HELD => held.push(payload.clone()),
+                (Hearing::Muted(_), None) => seat.subscriber.outbox.overflow(),
             }
         }
         metrics::counter!("kith_deliveries_total").increment(n_told);
@@ -503,8 +543,9 @@ impl Group {
     }
 }
 
-/// What a listener of a kind is told of an event; nothing if it is not for its ears.
-pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery) -> Option<Root> {
+/// What a listener of a kind is told of an event; nothing if it is not for its ears. On `events` the watermark is its
+/// cursor.
+pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery, watermark: i64) -> Option<Root> {
     if !ear.hears(&delivery.event) {
         return None;
     }
@@ -514,7 +555,7 @@ pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery) -> Option<Root> {
         (Ear::Reads, WireEvent::Read(receipt)) => Root::Read(Box::new(receipt)),
         (Ear::Messages | Ear::Reads, _) => return None,
         (Ear::Everything | Ear::EverythingShared | Ear::EverythingElse, wire) => {
-            hub.envelope(delivery.occurred_at, wire)
+            envelope(hub.epoch(), watermark, delivery.occurred_at, wire)
         }
     })
 }

@@ -144,7 +144,7 @@ impl Engine {
     fn try_prepare(&self, request: GraphqlRequest) -> Result<Prepared, ServerError> {
         // Some clients send an empty name where they have none.
         let operation_name = request.operation_name.filter(|name| !name.is_empty());
-        let variables = request.variables.unwrap_or_default();
+        let mut variables = request.variables.unwrap_or_default();
         // The parser is not ours: a panic in it may cost a request, but not the other operations of a socket.
         let document = catch_unwind(AssertUnwindSafe(|| self.documents.get(&request.query)))
             .map_err(|_| coded("The document cannot be read.", "GRAPHQL_PARSE_FAILED"))?
@@ -157,6 +157,7 @@ impl Engine {
         }
         let kind = outline.kind;
         check_variables(&document, operation_name.as_deref(), &variables)?;
+        fill_in_defaults(&document, operation_name.as_deref(), &mut variables);
         guard::cost(&document.document, operation_name.as_deref(), &variables, self.documents.limits())
             .map_err(refused)?;
         Ok(Prepared { document, operation_name, variables, kind })
@@ -202,14 +203,21 @@ impl Engine {
         let request_id = Arc::clone(&context.request_id);
         let request = self.request(prepared, context, CurrentLoaders::new(&self.app));
         let execution = AssertUnwindSafe(self.schema.execute(request)).catch_unwind();
-        match tokio::time::timeout(TIME_LIMIT, execution).await {
+        let in_time = async {
+            tokio::select! {
+                biased;
+                executed = tokio::time::timeout(TIME_LIMIT, execution) => executed.map_err(|_| "the operation took too long"),
+                () = self.app.db.is_away() => Err("the database does not answer"),
+            }
+        };
+        match in_time.await {
             Ok(Ok(mut response)) => {
                 let began = has_begun(&response);
                 let retry_after = finish(&mut response, began, &request_id);
                 Executed { response, began, retry_after }
             }
             Ok(Err(_)) => Executed::failed(Error::Internal("a resolver panicked".into()), &request_id),
-            Err(_) => Executed::failed(Error::Unavailable("the operation took too long".into()), &request_id),
+            Err(cause) => Executed::failed(Error::Unavailable(cause.into()), &request_id),
         }
     }
 
@@ -252,6 +260,10 @@ fn has_begun(response: &Response) -> bool {
 fn finish(response: &mut Response, began: bool, request_id: &str) -> Option<u64> {
     if response.errors.is_empty() {
         return None;
+    }
+    if !began {
+        // The library walks maps: without this, equal requests would get unequal answers.
+        response.errors.sort_by(|one, other| (&one.locations, &one.message).cmp(&(&other.locations, &other.message)));
     }
     response.errors.truncate(MAX_ERRORS);
     let mut retry_after = None;
@@ -356,6 +368,17 @@ fn check_variables(
         }
     }
     Ok(())
+}
+
+/// The library overlooks defaults where a variable steers `@skip` or `@include`.
+fn fill_in_defaults(document: &CachedDocument, operation_name: Option<&str>, variables: &mut Variables) {
+    let Some(operation) = find_operation(document, operation_name) else { return };
+    for definition in &operation.variable_definitions {
+        let definition = &definition.node;
+        if let Some(default) = &definition.default_value {
+            variables.entry(definition.name.node.clone()).or_insert_with(|| default.node.clone());
+        }
+    }
 }
 
 fn find_operation<'a>(document: &'a CachedDocument, operation_name: Option<&str>) -> Option<&'a OperationDefinition> {

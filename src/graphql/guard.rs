@@ -138,6 +138,12 @@ pub enum Refusal {
         /// The fragment at which the circle was noticed, cut to 40 characters.
         name: String,
     },
+    /// A directive that is neither `@skip` nor `@include`.
+    #[error("There is no directive \"@{name}\".")]
+    UnknownDirective {
+        /// Its name, cut to 40 characters.
+        name: String,
+    },
     /// More selection sets within one another, fragments counted, than [`MAX_NESTING`].
     #[error("Selections and fragments nest more than {limit} deep.")]
     TooManyLevels {
@@ -230,9 +236,10 @@ impl Refusal {
             | Self::TooCostly { .. } => "TOO_COMPLEX",
             Self::UnterminatedString { .. } => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation { .. } | Self::OperationNameMissing => "BAD_USER_INPUT",
-            Self::CircularFragment { .. } | Self::SubscriptionRoot | Self::SubscriptionDirectives { .. } => {
-                "GRAPHQL_VALIDATION_FAILED"
-            }
+            Self::CircularFragment { .. }
+            | Self::UnknownDirective { .. }
+            | Self::SubscriptionRoot
+            | Self::SubscriptionDirectives { .. } => "GRAPHQL_VALIDATION_FAILED",
         }
     }
 }

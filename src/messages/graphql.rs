@@ -141,7 +141,11 @@ pub async fn messages_page(
     let edges: Vec<MessageEdge> =
         rows.iter().flat_map(|rows| rows.iter()).map(|row| Message::new(Arc::clone(row)).into_edge()).collect();
     let (has_next_page, has_previous_page) = match edges.is_empty() {
-        true => (lowest <= newest && page.direction == Direction::Forward && size == 0, lowest > 1 && newest > 0),
+        // An empty page lies just before `lowest`, or just after `highest`.
+        true => match page.direction {
+            Direction::Forward => (lowest <= newest, lowest > 1 && newest > 0),
+            Direction::Backward => (highest < newest, highest > 0),
+        },
         false => (to < newest, from > 1),
     };
     Ok(MessageConnection {

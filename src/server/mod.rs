@@ -98,6 +98,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     let background = CancellationToken::new();
     let _ends_with_us = background.clone().drop_guard();
     let keep_up = tokio::spawn(metrics::keep_up());
+    tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));

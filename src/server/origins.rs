@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 /// What may be read besides the simple headers.
 const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
 /// `*` covers every header but this one.
-const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
+const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, accept, x-request-id, *");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");
 /// Seconds that a browser may remember a preflight; no browser does so longer than a day.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");

@@ -86,6 +86,7 @@ pub fn inspect_all(document: &ExecutableDocument, limits: &Limits) -> Result<Vec
         check_root(document, operation, facts, limits)?;
     }
     Repeats::check(document, limits)?;
+    check_directive_names(document)?;
 
     Ok(operations
         .into_iter()
@@ -116,6 +117,48 @@ pub fn select_outline<'a>(outlines: &'a [Outline], operation_name: Option<&str>)
         (None, [outline]) => Ok(outline),
         (None, _) => Err(Refusal::OperationNameMissing),
     }
+}
+
+/// The directives that a document may use. The library overlooks unknown ones on `__typename`.
+const DIRECTIVES: [&str; 2] = ["include", "skip"];
+
+/// Expects that nothing nests deeper than [`MAX_NESTING`].
+fn check_directive_names(document: &ExecutableDocument) -> Result<(), Refusal> {
+    fn check(directives: &[Positioned<Directive>]) -> Result<(), Refusal> {
+        let mut names = directives.iter().map(|directive| directive.node.name.node.as_str());
+        match names.find(|name| !DIRECTIVES.contains(name)) {
+            Some(name) => Err(Refusal::UnknownDirective { name: shorten(name) }),
+            None => Ok(()),
+        }
+    }
+    fn walk(selections: &SelectionSet) -> Result<(), Refusal> {
+        for selection in &selections.items {
+            visited();
+            match &selection.node {
+                Selection::Field(field) => {
+                    check(&field.node.directives)?;
+                    walk(&field.node.selection_set.node)?;
+                }
+                Selection::FragmentSpread(spread) => check(&spread.node.directives)?,
+                Selection::InlineFragment(fragment) => {
+                    check(&fragment.node.directives)?;
+                    walk(&fragment.node.selection_set.node)?;
+                }
+            }
+        }
+        Ok(())
+    }
+    for (_, operation) in operations_in_order(document) {
+        check(&operation.directives)?;
+        walk(&operation.selection_set.node)?;
+    }
+    for name in fragments_in_order(document) {
+        if let Some(fragment) = document.fragments.get(name) {
+            check(&fragment.node.directives)?;
+            walk(&fragment.node.selection_set.node)?;
+        }
+    }
+    Ok(())
 }
 
 /// Measures of a selection set with all below it, fragments expanded.
