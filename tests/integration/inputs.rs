@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{story, support::*};
+use crate::story;
 
 fn texts() -> Vec<String> {
     let texts = [

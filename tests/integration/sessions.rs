@@ -296,9 +296,9 @@ story!(a_made_up_address_does_not_get_around_a_limit, |world| async {
     let server = world.server_with(Options::default().rate_limits()).await;
     let limited = within(PATIENCE * 3, "the limit", async {
         for n in 0.. {
-            // Each try is for another account, so that only the address is the same.
-            let input = json!({"identifier": format!("nobody{n}"), "password": "not the pass phrase"});
-            let document = "mutation($input: LoginInput!) { login(input: $input) { userErrors { code } } }";
+            let input = json!({"refreshToken": format!("nonsense {n}")});
+            let document =
+                "mutation($input: RefreshSessionInput!) { refreshSession(input: $input) { userErrors { code } } }";
             let request = server
                 .anonymous()
                 .post()
@@ -311,7 +311,8 @@ story!(a_made_up_address_does_not_get_around_a_limit, |world| async {
             if answer.code() == Some("RATE_LIMITED") {
                 return n;
             }
-            assert_eq!(answer.body["data"]["login"]["userErrors"][0]["code"], "INVALID_CREDENTIALS", "{}", answer.text);
+            let refused = &answer.body["data"]["refreshSession"]["userErrors"][0]["code"];
+            assert_eq!(refused, "INVALID_TOKEN", "{}", answer.text);
         }
         unreachable!("a loop without an end");
     })
