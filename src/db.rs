@@ -138,7 +138,7 @@ impl Db {
             return Ok(Migrator::up(&self.writer, None).await?);
         }
         let mut connection = self.writer.get_postgres_connection_pool().acquire().await?;
-        sqlx::query("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut *connection).await?;
+        sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut *connection).await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
         let migrated = Migrator::up(&self.writer, None).await;
         // Closing gives the lock back, whatever happened.

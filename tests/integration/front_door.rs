@@ -369,6 +369,64 @@ sqlite_story!(a_client_that_dribbles_is_dropped, |world| async {
     assert!(server.is_ready().await, "nobody else was harmed");
 });
 
+story!(one_connection_too_many_is_told_so_and_harms_nobody, |world| async {
+    let server = world.server_with(Options::default().set("KITH_MAX_CONNECTIONS", "12")).await;
+    let address = server.url.strip_prefix("http://").expect("a plain URL");
+    let ask = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let mut held = Vec::new();
+    let refused = within(PATIENCE, "a refusal", async {
+        loop {
+            held.push(TcpStream::connect(address).await.expect("the port is open"));
+            match raw_request(&server.url, ask).await {
+                Ok((_, answer)) if answer.status == 200 => {}
+                Ok((_, answer)) => return answer.status,
+                // It was closed before the request was read.
+                Err(_) => return 503,
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused, 503);
+    assert!(held.len() <= 13, "{} were held", held.len());
+    drop(held);
+    eventually("room again", async || {
+        raw_request(&server.url, ask).await.ok().filter(|(_, answer)| answer.status == 200).map(drop)
+    })
+    .await;
+});
+
+story!(what_people_say_and_who_they_are_is_in_no_log_and_no_metric, |world| async {
+    let server = world.server_with(Options::default().set("RUST_LOG", "debug,kith=trace")).await;
+    let (alice, bob, conversation) = server.friends("alicecanary", "bobcanary").await;
+    let socket = bob.socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    alice.send(&conversation, "a-canary-in-a-body").await;
+    ears.next().await;
+    alice.try_login("alicecanary", "a-canary-in-a-password").await;
+    alice.graphql("{ user(username: \"a-canary-in-a-document\") { id } a-canary }", json!({})).await;
+    alice.graphql("query($n: String!) { user(username: $n) { id } }", json!({"n": "a-canary-in-a-variable"})).await;
+    let refreshed = alice.mutate("refreshSession", json!({"refreshToken": alice.refresh_token}), "refreshToken").await;
+    let request = alice.post().header("content-type", JSON).body("{\"query\": \"a-canary-in-broken-json");
+    answer(request).await;
+    let said = server.logged() + &alice.get("/metrics").await.text;
+    let token = alice.access_token();
+    let secrets = [
+        "canary-in",
+        "alicecanary@",
+        &alice.password,
+        token,
+        &token[token.len() - 20..],
+        &alice.refresh_token,
+        refreshed.ok()["refreshToken"].as_str().expect("a token"),
+        &world.jwt_secret,
+    ];
+    for secret in secrets {
+        if let Some(line) = said.lines().find(|line| line.contains(secret)) {
+            panic!("{secret:?} is in: {line}");
+        }
+    }
+});
+
 story!(a_head_that_is_too_big_is_refused, |world| async {
     let server = world.server().await;
     for head in [

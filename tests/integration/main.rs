@@ -10,6 +10,7 @@ mod durability;
 mod friends;
 mod front_door;
 mod guard;
+mod inputs;
 mod messages;
 mod migrations;
 mod npm_clients;

@@ -51,6 +51,45 @@ full_story!(two_processes_are_one_service, |world| async {
     assert_eq!(heard.expect("a receipt")["user"]["id"], bob.id.as_str());
 });
 
+full_story!(what_a_killed_process_had_committed_is_heard_on_the_others, |world| async {
+    let (mut a, b) = (world.server().await, world.server().await);
+    let (alice, bob, conversation) = a.friends("alice", "bob").await;
+    let socket = bob.at(&b).socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    let mut heard = vec![alice.send(&conversation, "From here on.").await["sequence"].as_i64().expect("a number")];
+    assert_eq!(sequence_of(&ears.next().await), heard[0]);
+    for _ in 0..4 {
+        // The kill comes at any moment: between a commit and its word to the others, too.
+        let senders: Vec<_> = (0..8)
+            .map(|n| {
+                let (person, conversation) = (alice.at(&a), conversation.clone());
+                tokio::spawn(async move {
+                    for m in 0.. {
+                        let input = json!({"conversationId": conversation, "body": format!("{n}.{m}")});
+                        if person.try_send_input(input).await.is_err() {
+                            return;
+                        }
+                    }
+                })
+            })
+            .collect();
+        for _ in 0..40 {
+            heard.push(sequence_of(&ears.next().await));
+        }
+        a.kill9().await;
+        for sender in senders {
+            within(PATIENCE * 2, "the senders to notice", sender).await.expect("no send was refused");
+        }
+        let newest = bob.at(&b).conversation(&conversation, "lastMessage { sequence }").await;
+        let newest = newest["lastMessage"]["sequence"].as_i64().expect("a number");
+        while heard.last() != Some(&newest) {
+            heard.push(sequence_of(&ears.next().await));
+        }
+        a = world.server().await;
+    }
+    assert_eq!(heard, (heard[0]..heard[0] + heard.len() as i64).collect::<Vec<_>>(), "each once, in order");
+});
+
 full_story!(a_logout_ends_the_socket_on_another_process_at_once, |world| async {
     let (a, b) = (world.server().await, world.server().await);
     let alice = a.person("alice").await;

@@ -220,6 +220,97 @@ story!(a_cursor_that_cannot_be_resumed_from_is_refused_aloud, |world| async {
     assert_eq!(refusal_of(refused.hear().await).await, "ResyncRequired");
 });
 
+story!(a_conversation_that_opens_later_is_heard_from_its_first_message, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let socket = alice.socket().await;
+    let (mut hears, _) = socket.follow(None).await;
+    for n in 0..5 {
+        let name = format!("newcomer{n}");
+        let newcomer = server.person(&name).await;
+        let invited = newcomer.invite(&alice).await;
+        let accepted = alice.answer_invite("acceptInvite", invited.ok()["invite"]["id"].as_str().expect("an id")).await;
+        let conversation = conversation_id_of(accepted.ok());
+        let mut said = Vec::new();
+        for m in 0..8 {
+            said.push(newcomer.send(&conversation, &format!("{m}")).await["id"].clone());
+        }
+        let mut heard: Vec<Value> = Vec::new();
+        while heard.len() < said.len() {
+            let event = hears.next().await["event"].take();
+            let node = &event["messageEdge"]["node"];
+            if node["conversation"]["id"] == conversation.as_str() && !heard.contains(&node["id"]) {
+                heard.push(node["id"].clone());
+            }
+        }
+        assert_eq!(heard, said, "what {name} said, from the first word on");
+    }
+    drop(bob);
+});
+
+story!(a_subscription_outlives_a_quarrel_or_says_that_it_ended, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let socket = bob.socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    let (mut everything, _) = socket.follow(None).await;
+    alice.to_user("removeFriend", &bob).await.ok();
+    assert_eq!(alice.befriend(&bob).await, conversation);
+    let mut said = Vec::new();
+    for n in 0..5 {
+        said.push(alice.send(&conversation, &format!("Friends again {n}")).await["id"].clone());
+    }
+    for id in &said {
+        match ears.hear().await {
+            Heard::Next(payload) => assert_eq!(payload["data"]["messageEvents"]["messageEdge"]["node"]["id"], *id),
+            Heard::Complete | Heard::Error(_) => break,
+            Heard::Ended(ended) => panic!("{ended:?}"),
+        }
+    }
+    for id in &said {
+        everything.until(|event| event["messageEdge"]["node"]["id"] == *id).await;
+    }
+});
+
+story!(more_than_can_be_replayed_is_said_and_the_stream_goes_on, |world| async {
+    const N_MISSED: usize = 5100;
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let socket = bob.socket().await;
+    let (mut hears, _) = socket.follow(None).await;
+    let marker = alice.send(&conversation, "Before a long absence.").await;
+    let seen = hears.until(|event| event["messageEdge"]["node"]["id"] == marker["id"]).await;
+    let cursor = seen.last().expect("the marker")["cursor"].as_str().expect("a cursor").to_owned();
+    drop((hears, socket));
+
+    let ten_sends: String = (0..10)
+        .map(|n| format!("s{n}: sendMessage(input: {{conversationId: $id, body: \"x\"}}) {{ userErrors {{ code }} }} "))
+        .collect();
+    let ten_sends = format!("mutation($id: ID!) {{ {ten_sends} }}");
+    let sender = |_| async {
+        for _ in 0..N_MISSED / 10 / 15 {
+            alice.ask(&ten_sends, json!({"id": conversation})).await;
+        }
+    };
+    within(PATIENCE * 6, "the sends", join_all((0..15).map(sender))).await;
+    let n_sent = 1 + (N_MISSED / 10 / 15 * 15 * 10) as i64;
+
+    let socket = bob.socket().await;
+    let (mut hears, replayed) = socket.follow(Some(&cursor)).await;
+    let resync = replayed.iter().find(|envelope| envelope["event"]["__typename"] == "ResyncRequired");
+    let resync = resync.unwrap_or_else(|| panic!("{} envelopes and no word that more was missed", replayed.len()));
+    let live = alice.send(&conversation, "After.").await;
+    assert_eq!(live["sequence"], n_sent + 1);
+    hears.until(|event| event["messageEdge"]["node"]["id"] == live["id"]).await;
+    // From the cursor that came with it a client can go on.
+    let cursor = resync["cursor"].as_str().expect("a cursor");
+    let (mut hears, replayed) = socket.follow(Some(cursor)).await;
+    assert!(replayed.iter().all(|envelope| envelope["event"]["__typename"] != "ResyncRequired"));
+    if !replayed.iter().any(|envelope| envelope["event"]["messageEdge"]["node"]["id"] == live["id"]) {
+        hears.until(|event| event["messageEdge"]["node"]["id"] == live["id"]).await;
+    }
+});
+
 /// How a listener's connection is broken.
 #[derive(Clone, Copy, Debug)]
 enum Cut {

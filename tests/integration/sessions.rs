@@ -292,6 +292,34 @@ story!(a_name_search_is_limited_and_says_when_to_come_back, |world| async {
     }
 });
 
+story!(a_made_up_address_does_not_get_around_a_limit, |world| async {
+    let server = world.server_with(Options::default().rate_limits()).await;
+    let limited = within(PATIENCE * 3, "the limit", async {
+        for n in 0.. {
+            let input = json!({"refreshToken": format!("nonsense {n}")});
+            let document =
+                "mutation($input: RefreshSessionInput!) { refreshSession(input: $input) { userErrors { code } } }";
+            let request = server
+                .anonymous()
+                .post()
+                .header("content-type", "application/json")
+                .header("x-forwarded-for", format!("10.0.{}.{}", n / 250, n % 250))
+                .header("forwarded", format!("for=10.1.{}.{}", n / 250, n % 250))
+                .header("x-real-ip", format!("10.2.{}.{}", n / 250, n % 250))
+                .body(json!({"query": document, "variables": {"input": input}}).to_string());
+            let answer = Answer::read(request.send().await.expect("answered")).await.expect("whole");
+            if answer.code() == Some("RATE_LIMITED") {
+                return n;
+            }
+            let refused = &answer.body["data"]["refreshSession"]["userErrors"][0]["code"];
+            assert_eq!(refused, "INVALID_TOKEN", "{}", answer.text);
+        }
+        unreachable!("a loop without an end");
+    })
+    .await;
+    println!("limited after {limited}");
+});
+
 story!(passwords_cannot_be_guessed_at_leisure, |world| async {
     let server = world.server().await;
     let (alice, bob) = tokio::join!(server.person("alice"), server.person("bob"));

@@ -1,0 +1,136 @@
+//! No input is an INTERNAL error (G11): whatever a text or a number is, the answer is clear.
+
+use serde_json::{Value, json};
+
+use crate::story;
+
+fn texts() -> Vec<String> {
+    let texts = [
+        "",
+        " ",
+        "\u{0}",
+        "a\u{0}b",
+        "\u{1}\u{7f}\u{9f}",
+        "\u{feff}\u{200b}",
+        "\u{fffe}\u{ffff}\u{10ffff}",
+        "\u{202e}\u{2066}",
+        "👩‍👩‍👧‍👦",
+        "e\u{301}\u{301}\u{301}",
+        "ﷺﬃ",
+        "' OR 1=1; DROP TABLE message; --",
+        "\"}}) { x } #",
+        "%_\\*?[a-z]",
+        "$1 :a ?1 {0}",
+        "../../etc/passwd",
+        "<script>alert(1)</script>",
+        "NULL",
+        "-1",
+        "1e309",
+    ];
+    let long = ["x".repeat(300), "x".repeat(70_000), "\u{489}".repeat(9_000), "🦀".repeat(5_000)];
+    texts.iter().map(|text| (*text).to_owned()).chain(long).collect()
+}
+
+/// Every operation that takes a text, as `$x`.
+const PLACES: &[&str] = &[
+    "query($x: ID!) { node(id: $x) { id } }",
+    "query($x: [ID!]!) { nodes(ids: $x) { id } }",
+    "query($x: ID!) { conversation(id: $x) { id } }",
+    "query($x: String!) { user(username: $x) { id } }",
+    "query($x: String!) { searchUsers(query: $x) { nodes { id } } }",
+    "query($x: String!) { searchUsers(query: \"ali\", after: $x) { nodes { id } } }",
+    "query($x: String!) { viewer { friends(first: 1, after: $x) { nodes { id } } } }",
+    "query($x: String!) { viewer { invites(last: 1, before: $x) { nodes { id } } } }",
+    "query($x: String!) { viewer { conversations(first: 1, after: $x) { nodes { id } } } }",
+    "query($x: String!) { viewer { blockedUsers(first: 1, after: $x) { nodes { id } } } }",
+    "query($x: String!, $c: ID!) { conversation(id: $c) { messages(last: 1, before: $x) { nodes { id } } } }",
+    "query($x: String!, $c: ID!) { conversation(id: $c) { members(first: 1, after: $x) { nodes { id } } } }",
+    "mutation($x: String!) { login(input: {identifier: $x, password: \"not the pass phrase\"}) { userErrors { code } } }",
+    "mutation($x: String!) { login(input: {identifier: \"nobody here\", password: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { register(input: {username: $x, email: \"x\", password: \"x\"}) { userErrors { code } } }",
+    "mutation($x: String!) { register(input: {username: \"x\", email: $x, password: \"x\"}) { userErrors { code } } }",
+    "mutation($x: String!) { register(input: {username: \"x\", email: \"x\", password: $x, displayName: $x, phone: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { refreshSession(input: {refreshToken: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { revokeSession(input: {sessionId: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { updateProfile(input: {displayName: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { updateProfile(input: {phone: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { sendInvite(input: {friend: {username: $x}}) { userErrors { code } } }",
+    "mutation($x: String!) { sendInvite(input: {friend: {username: \"nobody\", note: $x}}) { userErrors { code } } }",
+    "mutation($x: ID!) { acceptInvite(input: {inviteId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { rejectInvite(input: {inviteId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { revokeInvite(input: {inviteId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { removeFriend(input: {userId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { blockUser(input: {userId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { unblockUser(input: {userId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { sendMessage(input: {conversationId: $x, body: \"x\"}) { userErrors { code } } }",
+    "mutation($x: String!, $c: ID!) { sendMessage(input: {conversationId: $c, body: $x}) { userErrors { code } } }",
+    "mutation($x: String!, $c: ID!) { sendMessage(input: {conversationId: $c, body: \"x\", idempotencyKey: $x}) { userErrors { code } } }",
+    "mutation($x: ID!, $c: ID!) { sendMessage(input: {conversationId: $c, body: \"x\", replyToId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { editMessage(input: {messageId: $x, body: \"x\"}) { userErrors { code } } }",
+    "mutation($x: String!, $m: ID!) { editMessage(input: {messageId: $m, body: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { deleteMessage(input: {messageId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
+];
+
+story!(no_text_is_an_internal_error, |world| async {
+    let server = world.server().await;
+    let (alice, _bob, conversation) = server.friends("alice", "bob").await;
+    let message = alice.send(&conversation, "Something to edit.").await;
+    let texts = texts();
+    let mut wrong = Vec::new();
+    for document in PLACES {
+        for text in &texts {
+            let variables = json!({"x": text, "c": conversation, "m": message["id"]});
+            let answer = alice.graphql(document, variables).await;
+            let is_clear = match answer.code() {
+                None => answer.status == 200 && answer.body["data"].is_object(),
+                Some("INTERNAL" | "UNAVAILABLE" | "UNAUTHENTICATED") => false,
+                Some(_) => true,
+            };
+            // Nor is what was sent thrown back at length.
+            if !is_clear || answer.text.len() > 20_000 && !answer.text.contains(text.as_str()) {
+                wrong.push(format!("{document}\n    with {:.40?}: {:.300}", text, answer.text));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} answers are not clear:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(alice.viewer("user { username }").await["user"]["username"], "alice", "and all is well");
+});
+
+story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
+    let server = world.server().await;
+    let (alice, _bob, conversation) = server.friends("alice", "bob").await;
+    let message = alice.send(&conversation, "Something to edit.").await;
+    let values = [
+        Value::Null,
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(i64::MAX),
+        json!(1e300),
+        json!(true),
+        json!([]),
+        json!(["a", null]),
+        json!({}),
+        json!({"a": {"b": []}}),
+    ];
+    let numbers = [
+        "query($x: Int, $c: ID!) { conversation(id: $c) { messages(first: $x) { nodes { id } } } }",
+        "query($x: Int) { searchUsers(query: \"ali\", first: $x) { nodes { id } } }",
+        "mutation($x: Int!, $c: ID!) { markRead(input: {conversationId: $c, sequence: $x}) { userErrors { code } } }",
+        "query($x: InviteStatus) { viewer { invites(status: $x) { nodes { id } } } }",
+        "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
+        "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
+    ];
+    for document in PLACES.iter().chain(&numbers) {
+        for value in &values {
+            let variables = json!({"x": value, "c": conversation, "m": message["id"]});
+            let answer = alice.graphql(document, variables).await;
+            assert!(
+                !matches!(answer.code(), Some("INTERNAL" | "UNAVAILABLE")),
+                "{document}\n    with {value}: {}",
+                answer.text
+            );
+        }
+    }
+});
