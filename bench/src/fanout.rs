@@ -331,8 +331,7 @@ pub async fn run(options: &Options, scratch: &Scratch, report: &mut Report, size
         drop((ours, floor, server, floor_server));
         database.drop().await;
     }
-    let head =
-        ["", "ratio", "deliveries/s", "p50 / p99 ms", "server µs", "CPU % server / database / generator"];
+    let head = ["", "ratio", "deliveries/s", "p50 / p99 ms", "server µs", "CPU % server / database / generator"];
     report.table(&format!("Fan-out, {N_UNDER_WAY} messages under way"), &head, &rows);
     Ok(())
 }

@@ -32,10 +32,7 @@ struct Floor {
 pub async fn serve(n_bytes: usize) -> Outcome<()> {
     let (messages, _) = broadcast::channel(1024);
     let floor = Arc::new(Floor { n_bytes, sequence: AtomicU64::new(0), messages });
-    let router = Router::new()
-        .route("/graphql", post(send))
-        .route("/graphql/ws", get(connect))
-        .with_state(floor);
+    let router = Router::new().route("/graphql", post(send)).route("/graphql/ws", get(connect)).with_state(floor);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let file = std::env::var_os("BENCH_PORT_FILE").ok_or("BENCH_PORT_FILE is not set: this is started by the bench")?;

@@ -6,8 +6,9 @@ use memchr::memmem;
 use serde_json::json;
 
 use crate::{
-    Options, Outcome, cpu, fanout,
+    Options, Outcome, cpu,
     cpu::Watched,
+    fanout,
     report::Report,
     server::{Scratch, Server},
     world::Database,

@@ -46,26 +46,25 @@ struct Cli {
 enum Command {
     /// Acknowledged messages a second.
     Sends {
-        /// Unset: both.
-        #[arg(long, value_enum)]
-        backend: Option<Backend>,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "postgres,sqlite")]
+        backend: Vec<Backend>,
     },
     /// Deliveries to one conversation's room.
     Fanout {
         /// Sockets in the room; several are measured one after the other.
-        #[arg(long, value_delimiter = ',')]
-        sockets: Option<Vec<u64>>,
+        #[arg(long, value_delimiter = ',', default_value = "1000,5000")]
+        sockets: Vec<u64>,
     },
     /// Memory of sockets that are idle.
     Idle {
         #[arg(long, default_value_t = 10_000)]
         sockets: u64,
-        /// Unset: both.
-        #[arg(long, value_enum)]
-        subscription: Option<Subscription>,
+        #[arg(long, value_enum, value_delimiter = ',', default_value = "message-events,events")]
+        subscription: Vec<Subscription>,
     },
     /// Pages at depth.
     Pages {
+        /// Unset: 200,000; with `--full` 1,000,100.
         #[arg(long)]
         messages: Option<u64>,
     },
@@ -87,7 +86,6 @@ pub enum Backend {
 pub struct Options {
     rounds: usize,
     seconds: u64,
-    full: bool,
     redis_url: Option<String>,
 }
 
@@ -148,7 +146,6 @@ async fn measure(cli: Cli) -> Outcome<()> {
     let options = Options {
         rounds: cli.rounds.unwrap_or(if cli.full { 5 } else { 3 }).max(1),
         seconds: cli.seconds.unwrap_or(if cli.full { 4 } else { 1 }).max(1),
-        full: cli.full,
         redis_url,
     };
     let scratch = Scratch::new()?;
@@ -157,38 +154,23 @@ async fn measure(cli: Cli) -> Outcome<()> {
         "{} rounds of {} s; ratios and µs per operation can be compared, rates belong to this machine and moment",
         options.rounds, options.seconds
     );
-    let all = cli.command.is_none();
-    if let Some(backend) = match &cli.command {
-        None | Some(Command::Sends { backend: None }) => Some(&[Backend::Postgres, Backend::Sqlite][..]),
-        Some(Command::Sends { backend: Some(Backend::Postgres) }) => Some(&[Backend::Postgres][..]),
-        Some(Command::Sends { backend: Some(Backend::Sqlite) }) => Some(&[Backend::Sqlite][..]),
-        Some(_) => None,
-    } {
-        for backend in backend {
-            sends::run(&options, &scratch, &mut report, *backend).await?;
+    for command in cli.command.map_or_else(every_command, |command| vec![command]) {
+        match command {
+            Command::Sends { backend } => {
+                for backend in backend {
+                    sends::run(&options, &scratch, &mut report, backend).await?;
+                }
+            }
+            Command::Fanout { sockets } => fanout::run(&options, &scratch, &mut report, &sockets).await?,
+            Command::Idle { sockets, subscription } => {
+                idle::run(&options, &scratch, &mut report, sockets, &subscription).await?;
+            }
+            Command::Pages { messages } => {
+                let n_messages = messages.unwrap_or(if cli.full { 1_000_100 } else { 200_000 });
+                pages::run(&options, &scratch, &mut report, n_messages).await?;
+            }
+            Command::FloorBroadcast { bytes } => floor::serve(bytes).await?,
         }
-    }
-    if let (true, sizes) | (false, sizes @ Some(_)) = (all, fanout_sizes(&cli)) {
-        fanout::run(&options, &scratch, &mut report, &sizes.unwrap_or_else(|| vec![1000, 5000])).await?;
-    }
-    let (n_idle, kinds) = match &cli.command {
-        None => (10_000, vec![Subscription::MessageEvents, Subscription::Events]),
-        Some(Command::Idle { sockets, subscription: Some(one) }) => (*sockets, vec![*one]),
-        Some(Command::Idle { sockets, subscription: None }) => {
-            (*sockets, vec![Subscription::MessageEvents, Subscription::Events])
-        }
-        Some(_) => (0, Vec::new()),
-    };
-    if !kinds.is_empty() {
-        idle::run(&options, &scratch, &mut report, n_idle, &kinds).await?;
-    }
-    let n_messages = if options.full { 1_000_100 } else { 200_000 };
-    match &cli.command {
-        None => pages::run(&options, &scratch, &mut report, n_messages).await?,
-        Some(Command::Pages { messages }) => {
-            pages::run(&options, &scratch, &mut report, messages.unwrap_or(n_messages)).await?;
-        }
-        Some(_) => {}
     }
     match report.finish() {
         true => Ok(()),
@@ -196,9 +178,8 @@ async fn measure(cli: Cli) -> Outcome<()> {
     }
 }
 
-fn fanout_sizes(cli: &Cli) -> Option<Vec<u64>> {
-    match &cli.command {
-        Some(Command::Fanout { sockets }) => Some(sockets.clone().unwrap_or_else(|| vec![1000, 5000])),
-        _ => None,
-    }
+/// Each with its defaults.
+fn every_command() -> Vec<Command> {
+    let parse = |name| Cli::parse_from(["bench", name]).command;
+    ["sends", "fanout", "idle", "pages"].into_iter().filter_map(parse).collect()
 }

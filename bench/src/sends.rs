@@ -282,9 +282,7 @@ async fn on_postgres(options: &Options, scratch: &Scratch, report: &mut Report) 
         for (idx, &(_, n, hot)) in scenarios.iter().enumerate() {
             series += 1;
             let places = places(n, hot);
-            ours[idx].push(
-                closed_loop(server.address, watched, &places, series, options.slice(), &mut ledger).await?,
-            );
+            ours[idx].push(closed_loop(server.address, watched, &places, series, options.slice(), &mut ledger).await?);
             // The floors of one kind right beside the figure that they are compared with.
             let clients: &[u64] = match (n, hot) {
                 (64, false) => &FLOOR_CLIENTS,
@@ -301,7 +299,8 @@ async fn on_postgres(options: &Options, scratch: &Scratch, report: &mut Report) 
     }
 
     let best = |hot: bool, round: usize| {
-        let of_round = floors.iter().filter(|((of, n), _)| *of == hot && *n > 1).map(|(_, slices)| slices[round].rate());
+        let of_round =
+            floors.iter().filter(|((of, n), _)| *of == hot && *n > 1).map(|(_, slices)| slices[round].rate());
         of_round.fold(0.0, f64::max)
     };
     let ratio = |slices: &[Slice], floor: &dyn Fn(usize) -> f64| {
@@ -467,9 +466,7 @@ async fn on_sqlite(options: &Options, scratch: &Scratch, report: &mut Report) ->
     let (mut ours, mut hot, mut floors) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..options.rounds as u64 {
         let spread = places(N_PEOPLE, false);
-        ours.push(
-            closed_loop(server.address, watched, &spread, 10 + 2 * round, options.slice(), &mut ledger).await?,
-        );
+        ours.push(closed_loop(server.address, watched, &spread, 10 + 2 * round, options.slice(), &mut ledger).await?);
         floors.push(floor.run(watched, options.slice()).await?);
         let one = places(N_PEOPLE, true);
         hot.push(closed_loop(server.address, watched, &one, 11 + 2 * round, options.slice(), &mut ledger).await?);

@@ -173,7 +173,8 @@ impl Socket {
 
 pub fn closed(reason: &[u8]) -> crate::Failure {
     let code = reason.get(..2).map_or(0, |code| u16::from_be_bytes([code[0], code[1]]));
-    format!("the server closed a socket: {code} {}", String::from_utf8_lossy(reason.get(2..).unwrap_or_default())).into()
+    format!("the server closed a socket: {code} {}", String::from_utf8_lossy(reason.get(2..).unwrap_or_default()))
+        .into()
 }
 
 /// The first frame, unfragmented and unmasked as a server sends it: opcode, payload, what follows.

@@ -202,7 +202,9 @@ impl Database {
 
 /// A table of the numbers `i`, on both databases.
 fn series(from: u64, to: u64) -> String {
-    format!("(WITH RECURSIVE s(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM s WHERE i < {to}) SELECT i FROM s) AS s")
+    format!(
+        "(WITH RECURSIVE s(i) AS (SELECT {from} UNION ALL SELECT i + 1 FROM s WHERE i < {to}) SELECT i FROM s) AS s"
+    )
 }
 
 fn uuid(kind: &str, number: u64) -> Uuid {
@@ -248,7 +250,10 @@ pub fn token(user: u64) -> String {
     jsonwebtoken::encode(&header, &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes())).expect("plain claims")
 }
 
-#[expect(clippy::disallowed_methods, reason = "a token's life is measured by the clock on the wall, here and in the server")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a token's life is measured by the clock on the wall, here and in the server"
+)]
 pub fn unix_seconds() -> u64 {
     let now = std::time::SystemTime::now();
     now.duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
