@@ -1,10 +1,7 @@
 //! What fan-out costs without Kith: a bare axum WebSocket broadcast of bytes encoded once, one write per message.
 //! Runs as a process of its own and speaks as much of the protocol as the generator needs.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex};
 
 use axum::{
     Router,
@@ -25,13 +22,14 @@ const READ_BUFFER: usize = 2048;
 
 struct Floor {
     n_bytes: usize,
-    sequence: AtomicU64,
+    /// Held while a message is handed out: their order is that of their numbers.
+    sequence: Mutex<u64>,
     messages: broadcast::Sender<Utf8Bytes>,
 }
 
 pub async fn serve(n_bytes: usize) -> Outcome<()> {
     let (messages, _) = broadcast::channel(1024);
-    let floor = Arc::new(Floor { n_bytes, sequence: AtomicU64::new(0), messages });
+    let floor = Arc::new(Floor { n_bytes, sequence: Mutex::new(0), messages });
     let router = Router::new().route("/graphql", post(send)).route("/graphql/ws", get(connect)).with_state(floor);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
@@ -48,7 +46,9 @@ async fn send(State(floor): State<Arc<Floor>>, request: Bytes) -> String {
     const NAME: &[u8] = b"\"body\":\"";
     let time = memchr::memmem::find(&request, NAME).map(|at| at + NAME.len()).and_then(|at| request.get(at..at + 16));
     let time = time.and_then(|time| std::str::from_utf8(time).ok()).unwrap_or_default();
-    let sequence = floor.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+    let mut newest = floor.sequence.lock().expect("nobody panicked");
+    *newest += 1;
+    let sequence = *newest;
     let mut text = format!(
         r#"{{"id":"1","type":"next","payload":{{"data":{{"messageEvents":{{"messageEdge":{{"node":{{"sequence":{sequence},"body":"{time}"#
     );

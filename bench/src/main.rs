@@ -48,6 +48,9 @@ enum Command {
     Sends {
         #[arg(long, value_enum, value_delimiter = ',', default_value = "postgres,sqlite")]
         backend: Vec<Backend>,
+        /// Only the server, with so many people, without floors: to profile it.
+        #[arg(long)]
+        alone: Option<u64>,
     },
     /// Deliveries to one conversation's room.
     Fanout {
@@ -156,9 +159,12 @@ async fn measure(cli: Cli) -> Outcome<()> {
     );
     for command in cli.command.map_or_else(every_command, |command| vec![command]) {
         match command {
-            Command::Sends { backend } => {
+            Command::Sends { backend, alone } => {
                 for backend in backend {
-                    sends::run(&options, &scratch, &mut report, backend).await?;
+                    match alone {
+                        None => sends::run(&options, &scratch, &mut report, backend).await?,
+                        Some(n) => sends::alone(&options, &scratch, &mut report, backend, n).await?,
+                    }
                 }
             }
             Command::Fanout { sockets } => fanout::run(&options, &scratch, &mut report, &sockets).await?,

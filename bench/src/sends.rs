@@ -259,6 +259,35 @@ pub async fn run(options: &Options, scratch: &Scratch, report: &mut Report, back
     }
 }
 
+/// The server under steady load and nothing else, for a profiler.
+pub async fn alone(
+    options: &Options,
+    scratch: &Scratch,
+    report: &mut Report,
+    backend: Backend,
+    n_people: u64,
+) -> Outcome<()> {
+    let database = match backend {
+        Backend::Postgres => Database::new_postgres(options.database_name("alone")).await?,
+        Backend::Sqlite => Database::new_sqlite(scratch.path("alone.db")),
+    };
+    let server = Server::start_kith(scratch, &database.url(), options.redis_url.as_deref(), "warn").await?;
+    settle(&database).await?;
+    println!("server: process {}, database: {}", server.pid(), database.url());
+    let watched = Watched { server: Some(server.pid()), database: database.postmaster() };
+    let mut ledger = Ledger::default();
+    let places = places(n_people.clamp(1, N_PEOPLE), false);
+    let mut slices = Vec::new();
+    for round in 0..options.rounds as u64 {
+        slices.push(closed_loop(server.address, watched, &places, 1 + round, options.slice(), &mut ledger).await?);
+    }
+    report.table("Sends, alone", &HEAD, &[row(format!("kith, {n_people} people"), String::new(), &slices, true)]);
+    ledger.check(&database, report).await?;
+    drop(server);
+    database.drop().await;
+    Ok(())
+}
+
 async fn on_postgres(options: &Options, scratch: &Scratch, report: &mut Report) -> Outcome<()> {
     let database = Database::new_postgres(options.database_name("sends")).await?;
     let server = Server::start_kith(scratch, &database.url(), options.redis_url.as_deref(), "warn").await?;
