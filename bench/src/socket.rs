@@ -2,6 +2,7 @@
 //! client, and no more.
 
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     io,
     net::{Ipv4Addr, SocketAddr},
@@ -30,6 +31,8 @@ pub struct Socket {
     stream: TcpStream,
     /// The beginning of a frame whose end has not come yet.
     rest: Vec<u8>,
+    /// Messages that came with another one; for [`Socket::hear`].
+    heard: VecDeque<Vec<u8>>,
 }
 
 /// What came on a socket.
@@ -56,7 +59,7 @@ impl Socket {
         }
         let stream = socket.connect(address).await?;
         stream.set_nodelay(true)?;
-        let mut socket = Self { stream, rest: Vec::new() };
+        let mut socket = Self { stream, rest: Vec::new(), heard: VecDeque::new() };
         socket
             .stream
             .write_all(
@@ -96,14 +99,13 @@ impl Socket {
     /// The next message of the protocol; for where time does not matter.
     pub async fn hear(&mut self) -> Outcome<Vec<u8>> {
         let mut scratch = vec![0; 4096];
-        let mut heard = None;
-        loop {
+        let mut heard = std::mem::take(&mut self.heard);
+        while heard.is_empty() {
             let n_read = poll_fn(|cx| self.poll_read(cx, &mut scratch)).await?;
             let mut pong = None;
             self.take(&mut scratch, n_read, |frame| {
                 match frame {
-                    Frame::Text(text) if heard.is_none() => heard = Some(text.to_vec()),
-                    Frame::Text(text) => return Err(format!("not asked for: {}", String::from_utf8_lossy(text)).into()),
+                    Frame::Text(text) => heard.push_back(text.to_vec()),
                     Frame::Ping(payload) => pong = Some(payload.to_vec()),
                     Frame::Pong => {}
                     Frame::Close(reason) => return Err(closed(reason)),
@@ -113,10 +115,10 @@ impl Socket {
             if let Some(payload) = pong {
                 self.pong(&payload).await?;
             }
-            if let Some(heard) = heard.take() {
-                return Ok(heard);
-            }
         }
+        let first = heard.pop_front().unwrap_or_default();
+        self.heard = heard;
+        Ok(first)
     }
 
     pub async fn pong(&mut self, payload: &[u8]) -> Outcome<()> {

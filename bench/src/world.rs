@@ -167,7 +167,7 @@ impl Database {
             Self::Postgres { .. } => "SET session_replication_role = replica;",
             Self::Sqlite { .. } => "",
         };
-        let checking = trusting.replace("replica", "origin");
+        let checking = trusting.replace("= replica", "= origin");
         self.execute(format!(
             "{trusting} INSERT INTO message (id, conversation_id, sequence, sender_id, body, created_at) \
              SELECT {message}, {id}, i, {sender}, 'What somebody said, number ' || {}, {LONG_AGO} + i FROM {series}; \
