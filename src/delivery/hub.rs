@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use super::{
     feed::Root,
     graphql::Event as WireEvent,
-    topic::{self, Subscriber, Topic},
+    topic::{self, Beginning, Subscriber, Topic},
 };
 use crate::{
     auth::Revocations,
@@ -138,10 +138,18 @@ impl Hub {
             // Register, then look.
             self.bus.join(new.iter().map(|topic| topic.key()).collect()).await;
             let conversations: Vec<_> = new.iter().filter_map(|topic| topic::conversation_of(topic.key())).collect();
+            let people: Vec<_> = new.iter().filter_map(|topic| topic::person_of(topic.key())).collect();
+            let newest_log_id = log::newest_id(&self.db).await?;
+            let mut personal_ids = log::personal_ids(&self.db, &people, self.watermark()).await?;
             let positions = log::positions(&self.db, &conversations).await?;
             for topic in new {
-                let conversation = topic::conversation_of(topic.key());
-                topic.set_ready(conversation.map(|id| positions.get(&id).copied().unwrap_or(0)));
+                topic.set_ready(Beginning {
+                    position: topic::conversation_of(topic.key()).map(|id| positions.get(&id).copied().unwrap_or(0)),
+                    personal_ids: topic::person_of(topic.key())
+                        .and_then(|id| personal_ids.remove(&id))
+                        .unwrap_or_default(),
+                    newest_log_id,
+                });
             }
         }
         Ok(topics)

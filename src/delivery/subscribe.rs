@@ -139,7 +139,7 @@ impl Start {
         let before: Vec<(ConversationId, i64)> = positions_of(hub.db().read(), viewer_id).await?;
         let seen = match after {
             Some(_) => Vec::new(),
-            None => log::personal_ids(hub.db(), viewer_id, watermark).await?,
+            None => log::personal_ids(hub.db(), &[viewer_id], watermark).await?.remove(&viewer_id).unwrap_or_default(),
         };
         let mut keys = vec![Key::User(viewer_id)];
         keys.extend(before.iter().map(|(id, _)| Key::Conversation(*id)));

@@ -154,6 +154,16 @@ enum Hearing {
     After(i64),
 }
 
+/// What there was before a topic: not for its listeners, unless they read it from the log.
+pub struct Beginning {
+    /// Conversations: the newest event's number.
+    pub position: Option<i64>,
+    /// People: the log ids of the events that the reconciler may still bring.
+    pub personal_ids: Vec<i64>,
+    /// The log's newest id.
+    pub newest_log_id: i64,
+}
+
 /// Why a subscriber sits down, and how.
 pub struct Listening {
     pub key: Arc<GroupKey>,
@@ -195,6 +205,8 @@ struct State {
     remembered: VecDeque<i64>,
     /// Read positions already told.
     reads: HashMap<UserId, i64>,
+    /// Read positions that moved up to this id of the log are from before.
+    read_floor: i64,
 }
 
 impl Topic {
@@ -210,17 +222,20 @@ impl Topic {
         self.ready.initialized()
     }
 
-    /// The bus brings the topic since before `position` was read: everything after it will be delivered.
-    pub fn set_ready(self: &Arc<Self>, position: Option<i64>) {
+    /// The bus brings the topic since before `beginning` was read: everything after it will be delivered.
+    pub fn set_ready(self: &Arc<Self>, beginning: Beginning) {
         {
             let mut state = self.state.lock();
-            if state.position.is_none() {
-                state.position = position;
-                state.delivered = position;
+            if self.is_ready() {
+                return;
             }
+            state.position = beginning.position;
+            state.delivered = beginning.position;
+            state.remembered.extend(beginning.personal_ids);
+            state.read_floor = beginning.newest_log_id;
+            // Nobody else sets it: they would hold the lock.
+            let _ = self.ready.set(());
         }
-        // Whoever was first has said the same.
-        let _ = self.ready.set(());
         self.work();
     }
 
@@ -496,6 +511,9 @@ impl State {
     /// Whether an event without a position has not been told yet.
     fn is_news(&mut self, delivery: &Delivery) -> bool {
         if let Event::ReadMoved { user, sequence, .. } = &delivery.event {
+            if delivery.log_id.is_some_and(|log_id| log_id <= self.read_floor) {
+                return false;
+            }
             let told = self.reads.entry(user.id).or_default();
             let is_news = *sequence > *told;
             *told = (*told).max(*sequence);
@@ -505,7 +523,7 @@ impl State {
         if self.remembered.contains(&log_id) {
             return false;
         }
-        if self.remembered.len() == N_REMEMBERED {
+        if self.remembered.len() >= N_REMEMBERED {
             self.remembered.pop_front();
         }
         self.remembered.push_back(log_id);
@@ -592,7 +610,15 @@ pub fn envelope(epoch: &str, watermark: i64, occurred_at: Timestamp, event: Wire
     Root::Envelope(Box::new(EventEnvelope::new(epoch, watermark, occurred_at, event)))
 }
 
-/// For logs.
+/// The person whose topic it is.
+pub fn person_of(key: Key) -> Option<UserId> {
+    match key {
+        Key::User(id) => Some(id),
+        Key::Conversation(_) | Key::Sessions => None,
+    }
+}
+
+/// The conversation whose topic it is.
 pub fn conversation_of(key: Key) -> Option<ConversationId> {
     match key {
         Key::Conversation(id) => Some(id),

@@ -85,15 +85,29 @@ pub async fn since(db: &Db, user_id: UserId, watermark: i64, limit: u64) -> Resu
     deliveries(db, newest_reads(rows)).await
 }
 
-/// The log ids of somebody's personal events from a watermark on.
-pub async fn personal_ids(db: &Db, user_id: UserId, watermark: i64) -> Result<Vec<i64>, Error> {
-    let key = key(db);
+/// The newest id of the log; 0 while it is empty.
+pub async fn newest_id(db: &Db) -> Result<i64, Error> {
+    let statement = Statement::from_string(backend(db), "SELECT coalesce(max(id), 0) FROM event");
+    let row = db.read().query_one_raw(statement).await?;
+    Ok(row.ok_or_else(|| Error::internal("no newest id"))?.try_get_by_index(0)?)
+}
+
+/// The log ids of people's personal events from a watermark on, in order.
+pub async fn personal_ids(db: &Db, people: &[UserId], watermark: i64) -> Result<HashMap<UserId, Vec<i64>>, Error> {
+    let mut ids: HashMap<UserId, Vec<i64>> = HashMap::new();
+    if people.is_empty() {
+        return Ok(ids);
+    }
+    let (key, places) = (key(db), places(2, people.len()));
     let statement = format!(
-        "SELECT id FROM event WHERE conversation_id IS NULL AND user_id = $1 AND {key} >= $2 LIMIT {MAX_COMPARED}"
+        "SELECT user_id, id FROM event WHERE conversation_id IS NULL AND user_id IN ({places}) AND {key} >= $1 \
+         ORDER BY id LIMIT {MAX_COMPARED}"
     );
-    let values: [Value; 2] = [user_id.into(), watermark.into()];
-    let rows = db.read().query_all_raw(Statement::from_sql_and_values(backend(db), statement, values)).await?;
-    Ok(rows.iter().map(|row| row.try_get_by_index(0)).collect::<Result<_, _>>()?)
+    let values = std::iter::once(Value::from(watermark)).chain(people.iter().map(|id| Value::from(*id)));
+    for row in db.read().query_all_raw(Statement::from_sql_and_values(backend(db), statement, values)).await? {
+        ids.entry(row.try_get_by_index(0)?).or_default().push(row.try_get_by_index(1)?);
+    }
+    Ok(ids)
 }
 
 /// Everybody's personal events from a watermark on.
@@ -114,11 +128,10 @@ pub async fn reads(db: &Db, ids: &[ConversationId], watermark: i64) -> Result<Ve
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let (key, first) = (key(db), 2);
-    let places: Vec<String> = (first..first + ids.len()).map(|n| format!("${n}")).collect();
+    let (key, places) = (key(db), places(2, ids.len()));
     let statement = format!(
-        "SELECT * FROM event WHERE conversation_id IN ({}) AND position IS NULL AND {key} >= $1 ORDER BY id LIMIT {MAX_COMPARED}",
-        places.join(", ")
+        "SELECT * FROM event WHERE conversation_id IN ({places}) AND position IS NULL AND {key} >= $1 \
+         ORDER BY id LIMIT {MAX_COMPARED}"
     );
     let values = std::iter::once(Value::from(watermark)).chain(ids.iter().map(|id| Value::from(*id)));
     let rows = event::Entity::find()
@@ -126,6 +139,12 @@ pub async fn reads(db: &Db, ids: &[ConversationId], watermark: i64) -> Result<Ve
         .all(db.read())
         .await?;
     deliveries(db, newest_reads(rows)).await
+}
+
+/// `$2, $3, …`
+fn places(first: usize, n: usize) -> String {
+    let places: Vec<String> = (first..first + n).map(|place| format!("${place}")).collect();
+    places.join(", ")
 }
 
 fn backend(db: &Db) -> DbBackend {
