@@ -2,9 +2,12 @@
 
 #![expect(clippy::duplicated_attributes, reason = "the arguments of an interface's fields repeat by their nature")]
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use async_graphql::{Context, Enum, ID, InputObject, Interface, Object, SimpleObject, Subscription};
+use async_graphql::{
+    Context, ContextSelectionSet, Enum, ID, InputObject, Interface, Object, OutputType, Positioned, ServerResult,
+    SimpleObject, Subscription, Value, parser::types::Field, registry::Registry,
+};
 use entity::{ConversationId, MessageId, conversation, member};
 use futures_util::Stream;
 use uuid::Uuid;
@@ -34,8 +37,9 @@ use crate::{
 };
 
 /// A room of messages. A group *is* a conversation; so is the 1-to-1 of two friends.
-#[derive(Clone, Interface)]
+#[derive(Interface)]
 #[graphql(
+    name = "Conversation",
     field(name = "id", ty = "ID", desc = "Global id, `conv_…`."),
     field(name = "created_at", ty = "DateTime", desc = "When it began."),
     field(
@@ -81,8 +85,37 @@ use crate::{
         desc = "False once unfriended or blocked: history stays readable for former friends, nothing new can be sent."
     )
 )]
+pub enum ConversationInterface {
+    Direct(DirectConversation),
+}
+
+/// A conversation of either kind. On the wire it is [`ConversationInterface`], but resolved as what it is: through
+/// the interface the library would lose the path of a field's error.
+#[derive(Clone)]
 pub enum Conversation {
     Direct(DirectConversation),
+}
+
+impl OutputType for Conversation {
+    fn type_name() -> Cow<'static, str> {
+        ConversationInterface::type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        ConversationInterface::create_type_info(registry)
+    }
+
+    fn introspection_type_name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Direct(_) => DirectConversation::type_name(),
+        }
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        match self {
+            Self::Direct(direct) => direct.resolve(ctx, field).await,
+        }
+    }
 }
 
 impl Conversation {

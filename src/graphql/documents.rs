@@ -131,6 +131,7 @@ impl DocumentCache {
     fn parse(&self, source: Arc<str>, n_tokens: usize) -> Result<Arc<CachedDocument>, DocumentError> {
         let document = parser::parse_query(&*source).map_err(|error| describe(&error, &source))?;
         let outlines = guard::inspect_all(&document, &self.limits)?;
+        guard::check_directive_names(&document)?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let weight = estimate_weight(source.len(), n_tokens);
         Ok(Arc::new(CachedDocument { id, source, document, outlines, weight }))

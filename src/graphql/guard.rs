@@ -29,7 +29,7 @@ use async_graphql::{
 pub(super) use self::source::{Lexer, TokenKind, measure_source};
 pub use self::{
     price::{DEFAULT_PAGE, MAX_PAGE, cost},
-    shape::{Outline, inspect, inspect_all, select_outline},
+    shape::{Outline, check_directive_names, inspect, inspect_all, select_outline},
     source::check_source,
     subscriptions::{inline_root_fragments, variables_used_below_root},
 };

@@ -86,7 +86,6 @@ pub fn inspect_all(document: &ExecutableDocument, limits: &Limits) -> Result<Vec
         check_root(document, operation, facts, limits)?;
     }
     Repeats::check(document, limits)?;
-    check_directive_names(document)?;
 
     Ok(operations
         .into_iter()
@@ -122,8 +121,11 @@ pub fn select_outline<'a>(outlines: &'a [Outline], operation_name: Option<&str>)
 /// The directives that a document may use. The library overlooks unknown ones on `__typename`.
 const DIRECTIVES: [&str; 2] = ["include", "skip"];
 
-/// Expects that nothing nests deeper than [`MAX_NESTING`].
-fn check_directive_names(document: &ExecutableDocument) -> Result<(), Refusal> {
+/// Whether a document uses directives that exist. Expects an inspected document.
+///
+/// # Errors
+/// The first that does not exist, in the order of the text.
+pub fn check_directive_names(document: &ExecutableDocument) -> Result<(), Refusal> {
     fn check(directives: &[Positioned<Directive>]) -> Result<(), Refusal> {
         let mut names = directives.iter().map(|directive| directive.node.name.node.as_str());
         match names.find(|name| !DIRECTIVES.contains(name)) {
@@ -133,7 +135,6 @@ fn check_directive_names(document: &ExecutableDocument) -> Result<(), Refusal> {
     }
     fn walk(selections: &SelectionSet) -> Result<(), Refusal> {
         for selection in &selections.items {
-            visited();
             match &selection.node {
                 Selection::Field(field) => {
                     check(&field.node.directives)?;
