@@ -53,6 +53,9 @@ enum Command {
 
 #[derive(Args)]
 struct MigrateArguments {
+    /// After a restore from a backup: makes every resume cursor from before invalid, so that clients fetch anew.
+    #[arg(long)]
+    new_epoch: bool,
     #[command(flatten)]
     storage: StorageConfig,
     #[command(flatten)]
@@ -117,6 +120,9 @@ async fn migrate(arguments: MigrateArguments) -> Result<(), Error> {
     let db = Db::connect(&arguments.storage).await?;
     let n_pending = db.pending_migrations().await?;
     db.migrate().await?;
+    if arguments.new_epoch {
+        db.renew_epoch().await?;
+    }
     tracing::info!(n_applied = n_pending, "the database is up to date");
     Ok(())
 }

@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock::random_bytes,
     config::{DatabaseUrl, StorageConfig},
     error::Error,
 };
@@ -185,6 +186,18 @@ impl Db {
         let row = self.reader.query_one_raw(statement).await?;
         let row = row.ok_or_else(|| Error::internal("the table `instance` is empty"))?;
         Ok(row.try_get_by_index(0)?)
+    }
+
+    /// Gives the database a new epoch: it is another one than before, restored from a backup.
+    pub async fn renew_epoch(&self) -> Result<(), Error> {
+        let epoch = random_bytes::<6>().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let statement = Statement::from_sql_and_values(
+            self.writer.get_database_backend(),
+            "UPDATE instance SET epoch = $1",
+            [epoch.into()],
+        );
+        self.writer.execute_raw(statement).await?;
+        Ok(())
     }
 
     /// An answered send must be on the disk: refuses to work where PostgreSQL is set up not to care.

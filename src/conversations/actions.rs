@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use entity::{ConversationId, UserId, conversation, member, user};
-use sea_orm::{ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set,
+    ColumnTrait, EntityTrait, QueryFilter, QuerySelect,
+    sea_query::{Expr, LockType},
+};
 
 use super::{access::Reader, store::DirectPair};
 use crate::{
@@ -69,7 +73,8 @@ pub async fn mark_read(app: &App, reader: &Reader, sequence: i32) -> Outcome<()>
     let conversation_id = reader.conversation().id;
     let user_id = reader.viewer().user_id();
     let mut tx = Transaction::begin(app).await?;
-    let conversation = conversation::Entity::find_by_id(conversation_id).one(tx.db()).await?;
+    // Held until the commit against the end of the friendship, and no obstacle to sends.
+    let conversation = conversation::Entity::find_by_id(conversation_id).lock(LockType::KeyShare).one(tx.db()).await?;
     let Some(conversation) = conversation else {
         return Err(Error::internal("the conversation is gone").into());
     };

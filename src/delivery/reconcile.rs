@@ -19,6 +19,7 @@ use crate::{
     app::App,
     error::Error,
     events::{bus::Sink, log},
+    server::metrics::BUS_HEALTHY,
 };
 
 /// Silence on `events` after which a heartbeat is sent, in seconds.
@@ -39,6 +40,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
             () = tokio::time::sleep(interval) => {}
             () = app.bus.came_back() => {}
         }
+        metrics::gauge!(BUS_HEALTHY).set(f64::from(u8::from(app.bus.is_healthy())));
         if let Err(error) = pass(&app.hub).await {
             tracing::warn!(cause = error.cause(), "the event log cannot be compared with what was delivered");
         }

@@ -163,7 +163,7 @@ impl Start {
             };
             let resync = WireEvent::Resync(ResyncRequired { reason });
             self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), resync)).await).await?;
-            metrics::counter!("kith_resyncs_total").increment(1);
+            metrics::counter!(crate::server::metrics::RESYNCS).increment(1);
         } else {
             for delivery in &missed {
                 if let Some((id, position)) = topic::conversation_of(delivery.topic).zip(delivery.position) {

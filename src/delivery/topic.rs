@@ -29,6 +29,7 @@ use crate::{
     events::{Delivery, Event, Topic as Key, log},
     graphql::ids::GlobalId,
     messages::graphql::{Message, MessageEvent},
+    server::metrics::{DELIVERIES, GAPS_REPAIRED},
     users::graphql::User,
 };
 
@@ -383,7 +384,7 @@ impl Topic {
         };
         match log::conversation_after(hub.db(), conversation_id, position, log::BATCH).await {
             Ok(missed) => {
-                metrics::counter!("kith_deliveries_repaired_total").increment(missed.len() as u64);
+                metrics::counter!(GAPS_REPAIRED).increment(missed.len() as u64);
                 if (missed.len() as u64) < log::BATCH {
                     self.state.lock().behind = false;
                 }
@@ -535,7 +536,7 @@ impl Group {
                 (Hearing::Muted(_), None) => seat.subscriber.outbox.overflow(),
             }
         }
-        metrics::counter!("kith_deliveries_total").increment(n_told);
+        metrics::counter!(DELIVERIES).increment(n_told);
     }
 
     fn subscribers(&self) -> Vec<Arc<Subscriber>> {

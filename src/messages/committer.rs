@@ -28,6 +28,7 @@ use crate::{
     db::Db,
     error::{Error, Failure, Outcome, Refusal, UserErrorCode},
     events::{Delivery, Event, MessageChange, Topic, bus::Bus},
+    server::metrics::{COMMIT_BATCH_SIZE, COMMITS},
 };
 
 /// Most messages in one transaction.
@@ -205,7 +206,8 @@ impl Lane {
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            metrics::histogram!("kith_commit_batch_size").record(batch.len() as f64);
+            metrics::counter!(COMMITS).increment(1);
+            metrics::histogram!(COMMIT_BATCH_SIZE).record(batch.len() as f64);
             self.commit(std::mem::take(&mut batch)).await;
         }
     }

@@ -121,7 +121,7 @@ impl RateLimits {
     pub async fn check(&self, action: Action, subject: &str) -> Result<(), Error> {
         let Some(counting) = &self.counting else { return Ok(()) };
         counting.check(action, subject).await.map_err(|wait| {
-            metrics::counter!("kith_rate_limited_total", "action" => action.rule().name).increment(1);
+            metrics::counter!(crate::server::metrics::RATE_LIMITED, "action" => action.rule().name).increment(1);
             Error::RateLimited(wait)
         })
     }

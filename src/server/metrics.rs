@@ -8,11 +8,13 @@
 //! | [`CONNECTIONS_REFUSED`] | counter | | connections over the limit |
 //! | [`SOCKETS`] | gauge | `transport`: ws, sse | sockets and event streams that are open |
 //! | [`SUBSCRIPTIONS`] | gauge | | subscriptions that are open |
-//! | [`DELIVERIES`] | counter | `outcome`: sent, dropped | events handed to a subscriber's outbox, and those that a full one cut off |
+//! | [`DELIVERIES`] | counter | | events handed to subscribers' outboxes |
 //! | [`RESYNCS`] | counter | | times that a subscriber was told to start over |
 //! | [`GAPS_REPAIRED`] | counter | | events that were read from the log because the bus did not bring them |
 //! | [`COMMITS`] | counter | | commits of the committer |
 //! | [`COMMIT_BATCH_SIZE`] | histogram | | sends in one of its commits |
+//! | [`BUS_DROPPED`] | counter | | events that were not published because too many waited |
+//! | [`RATE_LIMITED`] | counter | `action` | actions that were refused for being too many |
 //! | [`BUS_HEALTHY`] | gauge | | 1 while events reach other processes, else 0 |
 //!
 //! Others record with the macros of the `metrics` crate and these names. Labels are from closed sets, never from what a
@@ -38,6 +40,8 @@ pub const RESYNCS: &str = "kith_resyncs_total";
 pub const GAPS_REPAIRED: &str = "kith_gaps_repaired_total";
 pub const COMMITS: &str = "kith_commits_total";
 pub const COMMIT_BATCH_SIZE: &str = "kith_commit_batch_size";
+pub const BUS_DROPPED: &str = "kith_bus_dropped_total";
+pub const RATE_LIMITED: &str = "kith_rate_limited_total";
 pub const BUS_HEALTHY: &str = "kith_bus_healthy";
 
 const SECONDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];

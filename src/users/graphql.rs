@@ -139,7 +139,7 @@ impl UserQuery {
         ctx: &Context<'_>,
         #[graphql(desc = "The beginning of a username in any case, 1–32 characters. There are no wildcards.")]
         query: String,
-        #[graphql(desc = "Size of the page, at most `server.limits.maxPageSize`; 50 by default.")] first: Option<i32>,
+        #[graphql(desc = "Size of the page, at most `server.limits.maxPageSize`; 25 by default.")] first: Option<i32>,
         #[graphql(desc = "Continues after this cursor.")] after: Option<String>,
     ) -> async_graphql::Result<UserConnection> {
         let viewer = viewer(ctx)?;

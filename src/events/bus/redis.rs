@@ -86,7 +86,7 @@ impl Bus for RedisBus {
                 sink.receive(Arc::clone(&delivery));
             }
             if self.outgoing.try_send(delivery).is_err() {
-                metrics::counter!("kith_bus_dropped_total").increment(1);
+                metrics::counter!(crate::server::metrics::BUS_DROPPED).increment(1);
             }
         }
     }
