@@ -26,7 +26,8 @@ full_story!(two_processes_are_one_service, |world| async {
     let (mut bob_hears, _) = bob_socket.follow(None).await;
     let mut on_b = bob_socket.listen(&conversation, &alice).await;
     let mut on_a = alice_socket.listen(&conversation, &bob).await;
-    let last = sequence_of(&on_b.next().await);
+    on_b.up_to_now(&bob, &conversation).await;
+    let last = alice.history(&conversation).await.len() as i64;
     for n in 1..=50 {
         // Read your writes: what one process answered the other knows.
         let (speaker, reader) = if n % 2 == 0 { (&alice, &bob) } else { (&bob, &alice) };
