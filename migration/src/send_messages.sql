@@ -7,8 +7,10 @@
 -- Outcomes: 0 added, 1 replayed, 2 same key but other input, 3 not a member, 4 not open,
 -- 5 the message replied to is not in the conversation.
 --
--- The planner settings keep the plan a nest of index look-ups, whatever the statistics of a
--- young table say; the plan is made once per connection.
+-- The plan is made once per connection, and has to be a nest of index look-ups whatever the
+-- statistics of a young table say: hence the planner settings. They do not rule out reading a
+-- table that is thought to be empty whole, again for each batch, which is why messages are looked
+-- up in subqueries that only one index can serve.
 CREATE FUNCTION send_messages(
     conversation_ids uuid[], sender_ids uuid[], message_ids uuid[], bodies text[], reply_to_ids uuid[],
     keys text[], hashes bytea[], moment bigint
@@ -35,14 +37,17 @@ BEGIN
                 WHEN earlier.id IS NOT NULL THEN 2
                 WHEN m.user_id IS NULL THEN 3
                 WHEN NOT c.open THEN 4
-                WHEN i.reply_to_id IS NOT NULL AND replied.id IS NULL THEN 5
+                WHEN i.reply_to_id IS NOT NULL AND (
+                    SELECT replied.conversation_id FROM message replied WHERE replied.id = i.reply_to_id
+                ) IS DISTINCT FROM i.conversation_id THEN 5
                 ELSE 0
             END::smallint AS outcome
         FROM input i
-        LEFT JOIN message earlier ON i.key IS NOT NULL AND earlier.sender_id = i.sender_id AND earlier.idempotency_key = i.key
+        LEFT JOIN LATERAL (
+            SELECT e.id, e.input_hash FROM message e WHERE e.sender_id = i.sender_id AND e.idempotency_key = i.key LIMIT 1
+        ) earlier ON true
         LEFT JOIN conversation c ON c.id = i.conversation_id
         LEFT JOIN member m ON m.conversation_id = i.conversation_id AND m.user_id = i.sender_id
-        LEFT JOIN message replied ON replied.id = i.reply_to_id AND replied.conversation_id = i.conversation_id
     ), numbered AS MATERIALIZED (
         SELECT j.*, row_number() OVER (PARTITION BY j.conversation_id ORDER BY j.n) AS k
         FROM judged j WHERE j.outcome = 0

@@ -95,22 +95,6 @@ impl DirectPair {
     }
 }
 
-impl Key for DirectPair {
-    type Value = Arc<conversation::Model>;
-
-    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
-        use conversation::Column;
-        let wanted = keys.iter().fold(Condition::any(), |any, key| {
-            any.add(Column::DirectLow.eq(key.low).and(Column::DirectHigh.eq(key.high)))
-        });
-        let rows = conversation::Entity::find().filter(wanted).all(db.read()).await?;
-        Ok(rows
-            .into_iter()
-            .filter_map(|row| Some((Self { low: row.direct_low?, high: row.direct_high? }, Arc::new(row))))
-            .collect())
-    }
-}
-
 /// A page of a conversation's members, by user id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct MemberPage {
