@@ -64,7 +64,7 @@ story!(two_people_become_friends_and_talk_live_and_a_restart_keeps_it, |world| a
 
     let mut bob_listens = bob_socket.listen(&conversation, &alice).await;
     let mut alice_listens = alice_socket.listen(&conversation, &bob).await;
-    bob_listens.next().await;
+    bob_listens.up_to_now(&bob, &conversation).await;
     let mut said = bodies(&alice.history(&conversation).await).into_iter().map(str::to_owned).collect::<Vec<_>>();
     for n in 0..10 {
         let (speaker, body) = if n % 2 == 0 { (&alice, format!("ping {n}")) } else { (&bob, format!("pong {n}")) };

@@ -426,6 +426,12 @@ impl Subscription {
         }
     }
 
+    /// Takes out what is heard of a conversation up to its newest message, so that what comes next is new.
+    pub async fn up_to_now(&mut self, person: &Person, conversation: &str) {
+        let newest = person.conversation(conversation, "lastMessage { sequence }").await;
+        while self.next().await["messageEdge"]["node"]["sequence"] != newest["lastMessage"]["sequence"] {}
+    }
+
     /// The next `n` results.
     pub async fn take(&mut self, n: usize) -> Vec<Value> {
         let mut results = Vec::with_capacity(n);
