@@ -11,6 +11,7 @@ use std::{
 
 use entity::{ConversationId, Timestamp};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     feed::Root,
@@ -29,6 +30,10 @@ use crate::{
     },
 };
 
+/// Subscriptions that ask the database at once, each for its gate or its place in the log. When thousands come back
+/// together they wait for their turn here, where waiting has no limit, and leave connections to those who send.
+const N_LOOKING: usize = 6;
+
 /// The process's listeners, by topic.
 pub struct Hub {
     db: Db,
@@ -40,6 +45,9 @@ pub struct Hub {
     watermark: AtomicI64,
     started: Instant,
     topics: Mutex<HashMap<Key, Arc<Topic>>>,
+    /// A turn to ask the database on behalf of a subscription that begins. Held for short looks only, never while
+    /// a client is written to.
+    pub(super) turns: Semaphore,
     /// Who listens to `events`, for heartbeats.
     pub(super) everything: Mutex<Vec<(Weak<Subscriber>, Arc<super::operation::Operation>)>>,
     me: Weak<Hub>,
@@ -64,6 +72,7 @@ impl Hub {
             watermark: watermark.into(),
             started: Instant::now(),
             topics: Mutex::default(),
+            turns: Semaphore::new(N_LOOKING),
             everything: Mutex::default(),
             me: Weak::clone(me),
         });
@@ -120,7 +129,11 @@ impl Hub {
             // Register, then look.
             self.bus.join(new.iter().map(|topic| topic.key()).collect()).await;
             let conversations: Vec<_> = new.iter().filter_map(|topic| topic::conversation_of(topic.key())).collect();
-            let positions = log::positions(&self.db, &conversations).await?;
+            let positions = {
+                // Never closed.
+                let _turn = self.turns.acquire().await;
+                log::positions(&self.db, &conversations).await?
+            };
             for topic in new {
                 let conversation = topic::conversation_of(topic.key());
                 topic.set_ready(conversation.map(|id| positions.get(&id).copied().unwrap_or(0)));

@@ -54,8 +54,12 @@ pub async fn subscribe(
     id: Arc<str>,
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
-    let source = operation.admit().await?;
     let hub = Arc::clone(&engine.app.hub);
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
     let viewer = operation.context().caller.viewer().map_err(|error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
