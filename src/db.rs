@@ -88,6 +88,8 @@ impl Db {
                 let options = PgConnectOptions::from_str(url.expose_secret())?.application_name("kith").options([
                     ("statement_timeout", "5000"),
                     ("lock_timeout", "2000"),
+                    // A process that stopped in the middle of a verb must not hold its locks for ever.
+                    ("idle_in_transaction_session_timeout", "5000"),
                     ("jit", "off"),
                 ]);
                 let health = Arc::new(Health::new(options.clone()));

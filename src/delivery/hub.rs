@@ -11,6 +11,7 @@ use std::{
 
 use entity::{ConversationId, Timestamp};
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::{
     feed::Root,
@@ -29,6 +30,10 @@ use crate::{
     },
 };
 
+/// Subscriptions that ask the database at once, each for its gate or its place in the log. When thousands come back
+/// together they wait for their turn here, where waiting has no limit, and leave connections to those who send.
+const N_LOOKING: usize = 6;
+
 /// The process's listeners, by topic.
 pub struct Hub {
     db: Db,
@@ -38,11 +43,16 @@ pub struct Hub {
     epoch: Arc<str>,
     /// Everything in the log below this has been given to the topics.
     watermark: AtomicI64,
+    /// Everything in the log below this has been looked at by the reconciler. Unlike the watermark it waits for nobody.
+    reconciled: AtomicI64,
     /// Watermarks that listeners who still catch up must not be told to be past.
     pins: Mutex<BTreeMap<u64, i64>>,
     next_pin: AtomicU64,
     started: Instant,
     topics: Mutex<HashMap<Key, Arc<Topic>>>,
+    /// A turn to ask the database on behalf of a subscription that begins. Held for short looks only, never while
+    /// a client is written to.
+    pub(super) turns: Semaphore,
     /// Who listens to `events`, for heartbeats.
     pub(super) everything: Mutex<Vec<(Weak<Subscriber>, Arc<super::operation::Operation>)>>,
     me: Weak<Hub>,
@@ -65,10 +75,12 @@ impl Hub {
             revocations,
             epoch,
             watermark: watermark.into(),
+            reconciled: watermark.into(),
             pins: Mutex::default(),
             next_pin: AtomicU64::new(0),
             started: Instant::now(),
             topics: Mutex::default(),
+            turns: Semaphore::new(N_LOOKING),
             everything: Mutex::default(),
             me: Weak::clone(me),
         });
@@ -101,6 +113,15 @@ impl Hub {
 
     pub fn watermark(&self) -> i64 {
         self.watermark.load(Ordering::Acquire)
+    }
+
+    /// From where the reconciler looks next.
+    pub(super) fn reconciled(&self) -> i64 {
+        self.reconciled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_reconciled(&self, watermark: i64) {
+        self.reconciled.fetch_max(watermark, Ordering::AcqRel);
     }
 
     /// Raises the watermark, as far as the pins let it.
@@ -139,9 +160,15 @@ impl Hub {
             self.bus.join(new.iter().map(|topic| topic.key()).collect()).await;
             let conversations: Vec<_> = new.iter().filter_map(|topic| topic::conversation_of(topic.key())).collect();
             let people: Vec<_> = new.iter().filter_map(|topic| topic::person_of(topic.key())).collect();
-            let newest_log_id = log::newest_id(&self.db).await?;
-            let mut personal_ids = log::personal_ids(&self.db, &people, self.watermark()).await?;
-            let positions = log::positions(&self.db, &conversations).await?;
+            let (newest_log_id, mut personal_ids, positions) = {
+                // Never closed.
+                let _turn = self.turns.acquire().await;
+                (
+                    log::newest_id(&self.db).await?,
+                    log::personal_ids(&self.db, &people, self.reconciled()).await?,
+                    log::positions(&self.db, &conversations).await?,
+                )
+            };
             for topic in new {
                 topic.set_ready(Beginning {
                     position: topic::conversation_of(topic.key()).map(|id| positions.get(&id).copied().unwrap_or(0)),
@@ -170,6 +197,15 @@ impl Hub {
         if is_current && topic.is_empty() && Arc::strong_count(topic) <= 2 {
             topics.remove(&topic.key());
             self.bus.leave(topic.key());
+        }
+    }
+
+    /// Forgets the topics where nobody sits although nobody closed them, and lets idle executions rest.
+    pub(super) fn sweep(&self) {
+        let topics: Vec<_> = self.topics.lock().values().cloned().collect();
+        for topic in topics {
+            topic.rest();
+            self.close_if_empty(&topic);
         }
     }
 

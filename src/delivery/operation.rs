@@ -57,7 +57,8 @@ impl Operation {
         let refused = async {
             match AssertUnwindSafe(responses.next()).catch_unwind().await {
                 Ok(Some(response)) => response,
-                Ok(None) => failed("the subscription ended before it began"),
+                // `@skip` and `@include` can leave it out.
+                Ok(None) => failed_with(Error::BadUserInput("The subscription selects nothing.".into())),
                 Err(_) => failed("a resolver panicked"),
             }
         };
@@ -95,7 +96,11 @@ async fn refused_after(mut responses: BoxStream<'static, Response>) -> Response 
 }
 
 fn failed(cause: &str) -> Response {
-    let error = async_graphql::Error::from(Error::internal(cause));
+    failed_with(Error::internal(cause))
+}
+
+fn failed_with(error: Error) -> Response {
+    let error = async_graphql::Error::from(error);
     Response::from_errors(vec![error.into_server_error(async_graphql::Pos::default())])
 }
 

@@ -50,7 +50,7 @@ pub async fn run(app: Arc<App>, stop: CancellationToken) {
 
 /// One comparison.
 pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
-    let from = hub.watermark();
+    let from = hub.reconciled();
     let to = log::watermark(hub.db()).await?;
     let topics: HashMap<ConversationId, Arc<Topic>> = hub.conversation_topics().into_iter().collect();
     let ids: Vec<ConversationId> = topics.keys().copied().collect();
@@ -62,12 +62,18 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
                 behind.push((Arc::clone(topic), head));
             }
         }
-        for delivery in log::reads(hub.db(), chunk, from).await? {
-            hub.receive(Arc::new(delivery));
+        let mut next = Some(0);
+        while let Some(after_id) = next {
+            let part = log::reads(hub.db(), chunk, from, after_id).await?;
+            part.deliveries.into_iter().for_each(|delivery| hub.receive(Arc::new(delivery)));
+            next = part.next_after_id;
         }
     }
-    for delivery in log::personal(hub.db(), from).await? {
-        hub.receive(Arc::new(delivery));
+    let mut next = Some(0);
+    while let Some(after_id) = next {
+        let part = log::personal(hub.db(), from, after_id).await?;
+        part.deliveries.into_iter().for_each(|delivery| hub.receive(Arc::new(delivery)));
+        next = part.next_after_id;
     }
     // What was received up to here has to be in the outboxes before the watermark may say so.
     let tickets: Vec<_> = hub.all_topics().into_iter().map(|topic| (topic.ticket(), topic)).collect();
@@ -88,7 +94,11 @@ pub async fn pass(hub: &Arc<Hub>) -> Result<(), Error> {
         }
     };
     // While a topic still repairs, the watermark stays: resuming from it repeats and does not lose.
-    if tokio::time::timeout(REPAIR_LIMIT, delivered).await.is_ok() {
+    let is_delivered = tokio::time::timeout(REPAIR_LIMIT, delivered).await.is_ok();
+    // What a full queue turned away is looked at again in the next pass.
+    let is_lost = tickets.iter().fold(false, |lost, (_, topic)| topic.take_lost() || lost);
+    if is_delivered && !is_lost {
+        hub.set_reconciled(to);
         hub.raise_watermark(to);
     }
     Ok(())
@@ -112,9 +122,7 @@ pub async fn beat(app: Arc<App>, stop: CancellationToken) {
         n_seconds += 1;
         heartbeats(&app.hub).await;
         if n_seconds.is_multiple_of(30) {
-            for topic in app.hub.all_topics() {
-                topic.rest();
-            }
+            app.hub.sweep();
         }
     }
 }

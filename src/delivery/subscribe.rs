@@ -1,6 +1,6 @@
 //! Sitting down to listen: register, then look.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Response;
 use bytes::Bytes;
@@ -54,8 +54,12 @@ pub async fn subscribe(
     id: Arc<str>,
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
-    let source = operation.admit().await?;
     let hub = Arc::clone(&engine.app.hub);
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
     let viewer = operation.context().caller.viewer().map_err(|error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
@@ -147,14 +151,21 @@ impl Start {
         for topic in &topics {
             self.sit_everywhere(topic)?;
         }
-        hub.everything.lock().push((Arc::downgrade(&self.subscriber), Arc::clone(&self.operation)));
         self.subscriber.told_at(hub.second());
+        hub.everything.lock().push((Arc::downgrade(&self.subscriber), Arc::clone(&self.operation)));
+        // What was joined before the seats were taken told nobody to sit down in it.
+        for (id, _) in positions_of(hub.db().read(), viewer_id).await? {
+            if !before.iter().any(|(known, _)| *known == id) {
+                join_later(hub, Arc::clone(&self.subscriber), id);
+            }
+        }
 
         // Everything below this is in the log that is read next, and nothing live says more until all seats hear.
         let settled = pin.watermark.max(watermark);
         let missed = log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?;
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
-        let mut last: HashMap<ConversationId, i64> = before.iter().copied().collect();
+        let before: HashMap<ConversationId, i64> = before.into_iter().collect();
+        let mut last = before.clone();
         let too_many = missed.len() as u64 > MAX_REPLAY;
         if after == Some(LogCursor::Elsewhere) || too_many {
             let reason = match too_many {
@@ -167,10 +178,10 @@ impl Start {
         } else {
             for delivery in &missed {
                 if let Some((id, position)) = topic::conversation_of(delivery.topic).zip(delivery.position) {
-                    let last = last.entry(id).or_default();
-                    if after.is_none() && position <= *last {
+                    if after.is_none() && before.get(&id).is_some_and(|before| position <= *before) {
                         continue;
                     }
+                    let last = last.entry(id).or_default();
                     *last = (*last).max(position);
                 } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
                     continue;
@@ -262,6 +273,10 @@ impl Start {
         let mut renderer = None;
         while !topic.unmute(&self.subscriber, last) {
             let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
+            if missed.is_empty() {
+                // Nothing where something must be: not as fast as the database can say so.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
             for delivery in &missed {
                 let Some(position) = delivery.position else { continue };
                 last = position;
@@ -291,10 +306,11 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
             .map(|(_, operation)| Arc::clone(operation))
     };
     let Some(operation) = operation else { return };
+    // Before anything else can be told to be settled.
+    let pin = hub.pin();
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
-            let pin = start.hub.pin();
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {

@@ -199,6 +199,8 @@ struct State {
     queue: VecDeque<Arc<Delivery>>,
     /// Something was missed: read the log before the queue.
     behind: bool,
+    /// Something without a number was turned away.
+    lost: bool,
     working: bool,
     groups: HashMap<Arc<GroupKey>, Arc<Group>>,
     /// Log ids of personal events already told.
@@ -258,6 +260,11 @@ impl Topic {
         self.state.lock().n_done >= ticket
     }
 
+    /// Whether something without a number was turned away since this was asked last.
+    pub fn take_lost(&self) -> bool {
+        std::mem::take(&mut self.state.lock().lost)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.state.lock().groups.is_empty()
     }
@@ -266,7 +273,9 @@ impl Topic {
     pub fn seat(self: &Arc<Self>, subscriber: &Arc<Subscriber>, listening: &Listening) -> bool {
         let mut seats = subscriber.seats.lock();
         let Some(seats) = seats.as_mut() else { return false };
-        let group = Arc::clone(self.state.lock().groups.entry(Arc::clone(&listening.key)).or_insert_with(|| {
+        // Under the topic's lock, so that nobody who leaves takes the group away meanwhile.
+        let mut state = self.state.lock();
+        let group = state.groups.entry(Arc::clone(&listening.key)).or_insert_with(|| {
             Arc::new(Group {
                 ear: listening.key.ear,
                 viewer: listening.key.viewer,
@@ -275,8 +284,9 @@ impl Topic {
                 wants_state: listening.wants_state,
                 gathering: false.into(),
             })
-        }));
+        });
         group.seats.lock().push(Seat { subscriber: Arc::clone(subscriber), hearing: Hearing::Muted(Vec::new()) });
+        drop(state);
         if !seats.iter().any(|topic| Arc::ptr_eq(topic, self)) {
             seats.push(Arc::clone(self));
         }
@@ -335,9 +345,10 @@ impl Topic {
             if state.queue.len() < MAX_QUEUE {
                 state.queue.push_back(delivery);
             } else {
-                // What has a number is in the log, and so are personal events; the reconciler finds them.
+                // What has a number is read from the log, the others are brought again by the reconciler.
                 state.n_done += 1;
                 state.behind |= delivery.position.is_some();
+                state.lost |= delivery.position.is_none();
             }
         }
         self.work();
@@ -402,6 +413,10 @@ impl Topic {
                 metrics::counter!(GAPS_REPAIRED).increment(missed.len() as u64);
                 if (missed.len() as u64) < log::BATCH {
                     self.state.lock().behind = false;
+                }
+                if missed.is_empty() {
+                    // Nothing where something must be: not as fast as the database can say so.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 for delivery in missed {
                     let is_next = {

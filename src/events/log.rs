@@ -10,7 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use entity::{ConversationId, SessionId, Timestamp, UserId, conversation, event, member, message, user};
+use entity::{
+    ConversationId, InviteId, SessionId, Timestamp, UserId, conversation, event, invite, member, message, user,
+};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
@@ -82,7 +84,7 @@ pub async fn since(db: &Db, user_id: UserId, watermark: i64, limit: u64) -> Resu
         .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, values))
         .all(db.read())
         .await?;
-    deliveries(db, newest_reads(rows)).await
+    deliveries(db, in_order_of_positions(newest_reads(rows))).await
 }
 
 /// The newest id of the log; 0 while it is empty.
@@ -110,35 +112,52 @@ pub async fn personal_ids(db: &Db, people: &[UserId], watermark: i64) -> Result<
     Ok(ids)
 }
 
-/// Everybody's personal events from a watermark on.
-pub async fn personal(db: &Db, watermark: i64) -> Result<Vec<Delivery>, Error> {
+/// Everybody's personal events from a watermark on, at most [`MAX_COMPARED`] after a row of the log.
+pub async fn personal(db: &Db, watermark: i64, after_id: i64) -> Result<Compared, Error> {
     let key = key(db);
     let statement = format!(
-        "SELECT * FROM event WHERE conversation_id IS NULL AND {key} >= $1 ORDER BY {key}, id LIMIT {MAX_COMPARED}"
+        "SELECT * FROM event WHERE conversation_id IS NULL AND {key} >= $1 AND id > $2 ORDER BY id LIMIT {MAX_COMPARED}"
     );
-    let rows = event::Entity::find()
-        .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, [Value::from(watermark)]))
-        .all(db.read())
-        .await?;
-    deliveries(db, rows).await
-}
-
-/// The read positions that moved in these conversations from a watermark on.
-pub async fn reads(db: &Db, ids: &[ConversationId], watermark: i64) -> Result<Vec<Delivery>, Error> {
-    if ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let (key, places) = (key(db), places(2, ids.len()));
-    let statement = format!(
-        "SELECT * FROM event WHERE conversation_id IN ({places}) AND position IS NULL AND {key} >= $1 \
-         ORDER BY id LIMIT {MAX_COMPARED}"
-    );
-    let values = std::iter::once(Value::from(watermark)).chain(ids.iter().map(|id| Value::from(*id)));
+    let values: [Value; 2] = [watermark.into(), after_id.into()];
     let rows = event::Entity::find()
         .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, values))
         .all(db.read())
         .await?;
-    deliveries(db, newest_reads(rows)).await
+    Compared::of(db, rows).await
+}
+
+/// A part of what a comparison looks at.
+pub struct Compared {
+    pub deliveries: Vec<Delivery>,
+    /// Where the next part begins; none when this was the last.
+    pub next_after_id: Option<i64>,
+}
+
+impl Compared {
+    async fn of(db: &Db, rows: Vec<event::Model>) -> Result<Self, Error> {
+        let is_full = rows.len() as u64 >= MAX_COMPARED;
+        let next_after_id = rows.last().filter(|_| is_full).map(|row| row.id);
+        Ok(Self { deliveries: deliveries(db, newest_reads(rows)).await?, next_after_id })
+    }
+}
+
+/// The read positions that moved in these conversations from a watermark on, as [`personal`].
+pub async fn reads(db: &Db, ids: &[ConversationId], watermark: i64, after_id: i64) -> Result<Compared, Error> {
+    if ids.is_empty() {
+        return Ok(Compared { deliveries: Vec::new(), next_after_id: None });
+    }
+    let (key, places) = (key(db), places(3, ids.len()));
+    let statement = format!(
+        "SELECT * FROM event WHERE conversation_id IN ({places}) AND position IS NULL AND {key} >= $1 AND id > $2 \
+         ORDER BY id LIMIT {MAX_COMPARED}"
+    );
+    let values =
+        [Value::from(watermark), Value::from(after_id)].into_iter().chain(ids.iter().map(|id| Value::from(*id)));
+    let rows = event::Entity::find()
+        .from_raw_sql(Statement::from_sql_and_values(backend(db), statement, values))
+        .all(db.read())
+        .await?;
+    Compared::of(db, rows).await
 }
 
 /// `$2, $3, …`
@@ -158,6 +177,25 @@ fn key(db: &Db) -> &'static str {
     }
 }
 
+/// A transaction gets its id before it gets its positions, so the order of the log is not that of positions: puts each
+/// conversation's numbered events in order, in the places that they have together.
+fn in_order_of_positions(mut rows: Vec<event::Model>) -> Vec<event::Model> {
+    let mut places: HashMap<ConversationId, Vec<usize>> = HashMap::new();
+    for (idx, row) in rows.iter().enumerate() {
+        if let (Some(id), Some(_)) = (row.conversation_id, row.position) {
+            places.entry(id).or_default().push(idx);
+        }
+    }
+    for places in places.into_values() {
+        let mut sorted: Vec<event::Model> = places.iter().map(|idx| rows[*idx].clone()).collect();
+        sorted.sort_by_key(|row| row.position);
+        for (idx, row) in places.into_iter().zip(sorted) {
+            rows[idx] = row;
+        }
+    }
+    rows
+}
+
 /// Leaves only the last of several moves of one read position: it is state.
 fn newest_reads(mut rows: Vec<event::Model>) -> Vec<event::Model> {
     let mut told = HashSet::new();
@@ -167,7 +205,21 @@ fn newest_reads(mut rows: Vec<event::Model>) -> Vec<event::Model> {
     rows
 }
 
-/// Fills rows with what subscribers need to render them, as it is now. Three statements, however many rows.
+/// The invites named in the rows that have been hidden from their invitee since.
+async fn hidden_invites(db: &Db, rows: &[event::Model]) -> Result<HashSet<(InviteId, UserId)>, Error> {
+    let ids: HashSet<InviteId> = rows.iter().filter_map(|row| row.invite_id).collect();
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let hidden = invite::Entity::find()
+        .filter(invite::Column::Id.is_in(ids))
+        .filter(invite::Column::Hidden.eq(true))
+        .all(db.read())
+        .await?;
+    Ok(hidden.into_iter().filter_map(|row| Some((row.id, row.invitee_id?))).collect())
+}
+
+/// Fills rows with what subscribers need to render them, as it is now. Four statements, however many rows.
 async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, Error> {
     let message_ids: HashSet<_> = rows.iter().filter_map(|row| row.message_id).collect();
     let messages: HashMap<_, _> = match message_ids.is_empty() {
@@ -206,6 +258,7 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             .map(|row| (row.id, Arc::new(row)))
             .collect(),
     };
+    let hidden = hidden_invites(db, &rows).await?;
     let event_of = |row: &event::Model| -> Option<Event> {
         let message = |change| {
             let message = messages.get(&row.message_id?)?;
@@ -229,7 +282,11 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
                     read_at: member.last_read_at?,
                 })
             }
-            event::Kind::InviteChanged => Some(Event::InviteChanged { invite_id: row.invite_id? }),
+            event::Kind::InviteChanged => {
+                let invite_id = row.invite_id?;
+                let is_hidden = row.user_id.is_some_and(|user_id| hidden.contains(&(invite_id, user_id)));
+                (!is_hidden).then_some(Event::InviteChanged { invite_id })
+            }
             event::Kind::FriendshipChanged => Some(Event::FriendshipChanged { other_id: row.subject_id? }),
             event::Kind::ConversationJoined => Some(Event::ConversationJoined { conversation_id: row.joined_id? }),
             event::Kind::SessionRevoked => Some(Event::SessionRevoked {

@@ -35,6 +35,8 @@ const MAX_WAITING: usize = 65_536;
 const MAX_PIPELINE: usize = 256;
 /// How long Redis may take to answer before it counts as away.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
+/// How often the subscriber asks whether Redis is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 /// Length of a publisher's name.
 const NAME_BYTES: usize = 8;
 
@@ -208,6 +210,7 @@ async fn subscribe(shared: Arc<Shared>, client: Client, mut changes: mpsc::Unbou
                 }
             }
         }
+        waiting.retain(|done| !done.is_closed());
     }
 }
 
@@ -231,8 +234,16 @@ async fn listen(
     topics: &mut HashSet<Topic>,
     changes: &mut mpsc::UnboundedReceiver<Change>,
 ) -> bool {
+    let mut ping = tokio::time::interval(PING_INTERVAL);
+    ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            // A host that is gone says nothing by itself.
+            _ = ping.tick() => {
+                if !matches!(tokio::time::timeout(ANSWER_LIMIT, sink.ping::<redis::Value>()).await, Ok(Ok(_))) {
+                    return true;
+                }
+            }
             message = stream.next() => {
                 let Some(message) = message else { return true };
                 let target = shared.sink.get().and_then(Weak::upgrade);
