@@ -49,6 +49,10 @@ impl Error {
         Self::BadUserInput(message.into())
     }
 
+    pub fn from_sqlx(error: &sqlx::Error) -> Self {
+        if is_transient_sqlx(error) { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+    }
+
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self::Internal(cause.to_string())
     }
@@ -80,7 +84,7 @@ impl From<DbErr> for Error {
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        if is_transient_sqlx(&error) { Self::Unavailable(error.to_string()) } else { Self::Internal(error.to_string()) }
+        Self::from_sqlx(&error)
     }
 }
 

@@ -216,39 +216,52 @@ impl Lane {
     async fn commit(&self, mut batch: Vec<Waiting>) {
         batch.sort_by_key(|waiting| waiting.draft.conversation_id);
         let (first_tries, repeats) = join_repeats(batch);
-        let verdicts = match self.judge(first_tries.iter().map(|waiting| &waiting.draft).collect()).await {
+        let drafts: Vec<&Draft> = first_tries.iter().map(|waiting| &waiting.draft).collect();
+        let verdicts = match self.judge(&drafts).await {
             Ok(verdicts) => verdicts,
-            // One draft that the database cannot take must not take the others with it.
-            Err(Error::Internal(_)) if first_tries.len() > 1 => {
-                let mut verdicts = Vec::new();
-                for waiting in &first_tries {
-                    verdicts.push(match self.judge(vec![&waiting.draft]).await {
-                        Ok((now, mut one)) => (now, one.pop().unwrap_or_else(|| Err(Error::internal("no verdict")))),
-                        Err(error) => (self.clock.now(), Err(error)),
-                    });
-                }
-                return self.answer(first_tries, verdicts, repeats).await;
-            }
-            Err(error) => (self.clock.now(), first_tries.iter().map(|_| Err(error.clone())).collect()),
+            // One draft that the database cannot take, or one conversation whose lock somebody sits on, must not take
+            // the others with it.
+            Err(error) if drafts.len() > 1 && is_of_a_part(&error) => self.judge_parts(&drafts, &error).await,
+            Err(error) => all_failed(&drafts, self.clock.now(), &error.into()),
         };
-        let (now, verdicts) = verdicts;
-        let verdicts = verdicts.into_iter().map(|verdict| (now, verdict)).collect();
         self.answer(first_tries, verdicts, repeats).await;
     }
 
-    async fn judge(&self, drafts: Vec<&Draft>) -> Result<(Timestamp, Vec<Result<Verdict, Error>>), Error> {
+    /// Commits a batch in smaller parts: by conversation where a lock was in the way, else one by one.
+    async fn judge_parts(&self, drafts: &[&Draft], why: &sqlx::Error) -> Vec<Judged> {
+        let together =
+            |one: &&Draft, next: &&Draft| is_lock_timeout(why) && one.conversation_id == next.conversation_id;
+        let mut verdicts = Vec::with_capacity(drafts.len());
+        for part in drafts.chunk_by(together) {
+            match self.judge(part).await {
+                Ok(of_part) => verdicts.extend(of_part),
+                Err(error) => verdicts.extend(all_failed(part, self.clock.now(), &error.into())),
+            }
+        }
+        verdicts
+    }
+
+    async fn judge(&self, drafts: &[&Draft]) -> Result<Vec<Judged>, sqlx::Error> {
         let mut n_tries = 0;
         loop {
             n_tries += 1;
             let now = self.clock.now();
-            let result = match self.db.is_postgres() {
-                true => postgres::commit(self.db.writer().get_postgres_connection_pool(), &drafts, now).await,
-                false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), &drafts, now).await,
+            let commit = async {
+                match self.db.is_postgres() {
+                    true => postgres::commit(self.db.writer().get_postgres_connection_pool(), drafts, now).await,
+                    false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), drafts, now).await,
+                }
+            };
+            let result = tokio::select! {
+                biased;
+                result = commit => result,
+                // Whether it was committed is not known; a retry with the same key finds out.
+                () = self.db.is_away() => Err(sqlx::Error::PoolTimedOut),
             };
             match result {
-                Ok(verdicts) => return Ok((now, verdicts.into_iter().map(Ok).collect())),
+                Ok(verdicts) => return Ok(verdicts.into_iter().map(|verdict| (now, Ok(verdict))).collect()),
                 Err(sqlx::Error::Database(error)) if error.is_unique_violation() && n_tries < MAX_TRIES => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -257,11 +270,12 @@ impl Lane {
     async fn answer(
         &self,
         first_tries: Vec<Waiting>,
-        verdicts: Vec<(Timestamp, Result<Verdict, Error>)>,
+        verdicts: Vec<Judged>,
         mut repeats: HashMap<MessageId, Vec<Waiting>>,
     ) {
         let mut deliveries = Vec::with_capacity(first_tries.len());
         let mut answers = Vec::with_capacity(first_tries.len());
+        let mut replayed = Vec::new();
         for (waiting, (now, verdict)) in first_tries.into_iter().zip(verdicts) {
             let Waiting { draft, answer } = waiting;
             let (id, hash) = (draft.id, draft.hash.clone());
@@ -277,28 +291,67 @@ impl Lane {
                     }));
                     Ok(Sent { message, replayed: false })
                 }
-                Ok(Verdict::Replayed(id)) => self.load(id).await,
+                Ok(Verdict::Replayed(earlier)) => {
+                    replayed.push((earlier, hash, answer, repeats.remove(&id).unwrap_or_default()));
+                    continue;
+                }
                 Ok(Verdict::Refused(reason)) => Err(reason.refusal().into()),
                 Err(error) => Err(error.into()),
             };
-            for repeat in repeats.remove(&id).unwrap_or_default() {
-                let outcome = repeat_outcome(&outcome, hash == repeat.draft.hash);
-                answers.push((repeat.answer, outcome));
-            }
-            answers.push((answer, outcome));
+            answers.push((outcome, hash, answer, repeats.remove(&id).unwrap_or_default()));
         }
         self.bus.publish(deliveries);
-        for (answer, outcome) in answers {
-            // Who has gone away misses the answer, not the message.
-            let _ = answer.send(outcome);
+        answers
+            .into_iter()
+            .for_each(|(outcome, hash, answer, repeats)| tell(outcome, hash.as_deref(), answer, repeats));
+        if !replayed.is_empty() {
+            let loaded = self.load(replayed.iter().map(|(earlier, ..)| *earlier)).await;
+            for (earlier, hash, answer, repeats) in replayed {
+                let outcome = match &loaded {
+                    Ok(messages) => match messages.get(&earlier) {
+                        Some(message) => Ok(Sent { message: Arc::clone(message), replayed: true }),
+                        None => Err(Error::internal("a replayed message is gone").into()),
+                    },
+                    Err(error) => Err(error.clone().into()),
+                };
+                tell(outcome, hash.as_deref(), answer, repeats);
+            }
         }
     }
 
-    async fn load(&self, id: MessageId) -> Outcome<Sent> {
-        let message = message::Entity::find_by_id(id).one(self.db.read()).await?;
-        let message = message.ok_or_else(|| Error::internal("a replayed message is gone"))?;
-        Ok(Sent { message: Arc::new(message), replayed: true })
+    async fn load(
+        &self,
+        ids: impl Iterator<Item = MessageId>,
+    ) -> Result<HashMap<MessageId, Arc<message::Model>>, Error> {
+        let rows = message::Entity::find().filter(message::Column::Id.is_in(ids)).all(self.db.read()).await?;
+        Ok(rows.into_iter().map(|row| (row.id, Arc::new(row))).collect())
     }
+}
+
+/// A verdict, and when it was made.
+type Judged = (Timestamp, Result<Verdict, Error>);
+
+fn all_failed(drafts: &[&Draft], now: Timestamp, error: &Error) -> Vec<Judged> {
+    drafts.iter().map(|_| (now, Err(error.clone()))).collect()
+}
+
+/// Whether a smaller batch may succeed where this one failed.
+fn is_of_a_part(error: &sqlx::Error) -> bool {
+    is_lock_timeout(error) || matches!(Error::from_sqlx(error), Error::Internal(_))
+}
+
+/// Somebody held a conversation's row for longer than may be waited.
+fn is_lock_timeout(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("55P03"))
+}
+
+/// Answers a draft and those that repeat it.
+fn tell(outcome: Outcome<Sent>, hash: Option<&[u8]>, answer: oneshot::Sender<Outcome<Sent>>, repeats: Vec<Waiting>) {
+    for repeat in repeats {
+        // Who has gone away misses the answer, not the message.
+        let _ = repeat.answer.send(repeat_outcome(&outcome, hash == repeat.draft.hash.as_deref()));
+    }
+    let _ = answer.send(outcome);
 }
 
 /// Takes the drafts out that repeat an earlier one's key, filed under the id of that one.
