@@ -27,6 +27,7 @@ use crate::{
     clock::random_bytes,
     config::{DatabaseUrl, StorageConfig},
     error::Error,
+    messages::committer::sqlite::PREPARE as PREPARE_COMMIT,
 };
 
 /// How long a request waits for a connection: the database being away is told within 2 s.
@@ -65,7 +66,12 @@ impl Db {
                     // An answered send is on the disk.
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(Duration::from_secs(2))
-                    .foreign_keys(true);
+                    .foreign_keys(true)
+                    .pragma("temp_store", "memory")
+                    // 64 MiB of pages at most.
+                    .pragma("cache_size", "-65536")
+                    // Copying the log into the file waits for the disk too: less often, and more at once.
+                    .pragma("wal_autocheckpoint", "8000");
                 let pool = |connections| {
                     SqlitePoolOptions::new()
                         .max_connections(connections)
@@ -75,7 +81,12 @@ impl Db {
                         .idle_timeout(None)
                         .max_lifetime(None)
                 };
-                let writer = pool(1).connect_with(options.clone()).await?;
+                let writer = pool(1)
+                    .after_connect(|connection, _| {
+                        Box::pin(async { sqlx::raw_sql(PREPARE_COMMIT).execute(connection).await.map(drop) })
+                    })
+                    .connect_with(options.clone())
+                    .await?;
                 let reader = pool(SQLITE_READERS).connect_with(options.pragma("query_only", "on")).await?;
                 Ok(Self {
                     writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),

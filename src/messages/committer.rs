@@ -8,7 +8,7 @@
 //! database sees them; across lanes and processes the unique index decides, and the batch is tried again.
 
 mod postgres;
-mod sqlite;
+pub(crate) mod sqlite;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -36,7 +36,7 @@ const MAX_BATCH: usize = 256;
 /// Sends that may wait in a lane; more are told to come back.
 const MAX_WAITING: usize = 4096;
 /// Batches under way at once on PostgreSQL: one computes while another flushes.
-const POSTGRES_LANES: usize = 2;
+const POSTGRES_LANES: usize = 3;
 /// Tries of a batch that meets a key which another process commits at the same moment.
 const MAX_TRIES: usize = 3;
 
