@@ -69,7 +69,8 @@ pub async fn subscribe(
     })?;
     let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
     let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
-    let catching_up = tokio::spawn(start.run()).abort_handle();
+    // Boxed: a task's own memory stays as long as its handle, and this one's future is large.
+    let catching_up = tokio::spawn(Box::pin(start.run())).abort_handle();
     Ok(Subscription { hub, subscriber, catching_up })
 }
 
