@@ -21,20 +21,21 @@ use crate::{
 /// What is executed, and for whom. Shared by every place that renders it.
 pub struct Operation {
     engine: Arc<Engine>,
-    prepared: Prepared,
+    /// Shared: the variables of thousands of idle subscriptions are worth counting.
+    prepared: Arc<Prepared>,
     context: RequestContext,
 }
 
 impl Operation {
     pub fn new(engine: Arc<Engine>, prepared: Prepared, context: RequestContext) -> Self {
-        Self { engine, prepared, context }
+        Self { engine, prepared: Arc::new(prepared), context }
     }
 
     /// The same operation for nobody in particular: what is rendered by it may be shown to everybody who listens. A
     /// field that depends on the viewer would fail here and never leak.
     pub fn for_everybody(&self) -> Self {
         let context = RequestContext { caller: Caller::Anonymous, user_agent: None, ..self.context.clone() };
-        Self { engine: Arc::clone(&self.engine), prepared: self.prepared.clone(), context }
+        Self { engine: Arc::clone(&self.engine), prepared: Arc::clone(&self.prepared), context }
     }
 
     pub fn engine(&self) -> &Arc<Engine> {
@@ -76,7 +77,8 @@ impl Operation {
     }
 
     fn start(&self, feed: Arc<Feed>, loaders: Arc<CurrentLoaders>) -> BoxStream<'static, Response> {
-        let mut request = self.engine.request(self.prepared.clone(), self.context.clone(), loaders).data(feed);
+        let mut request =
+            self.engine.request(Prepared::clone(&self.prepared), self.context.clone(), loaders).data(feed);
         // The library drops a root field in a fragment without a word.
         let document = guard::inline_root_fragments(
             self.prepared.document.document.clone(),
