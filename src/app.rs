@@ -99,7 +99,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
         epoch,
         hub,
-        committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus)),
+        committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
         bus,
         clock,
         db,

@@ -64,6 +64,10 @@ pub struct StorageConfig {
     /// Connections to PostgreSQL. More make it slower, not faster: sends are committed in groups.
     #[arg(long, env = "KITH_DATABASE_CONNECTIONS", default_value = "8")]
     pub connections: NonZeroU32,
+    /// Batches of sends under way at once on PostgreSQL: one computes while another waits for the disk. More lanes make
+    /// smaller batches. SQLite has one writer and one lane.
+    #[arg(long, env = "KITH_COMMIT_LANES", default_value = "2", value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub commit_lanes: u8,
     /// Seconds between two comparisons of what was delivered with the event log.
     #[arg(long, env = "KITH_RECONCILE_SECONDS", default_value = "2", value_parser = parse_reconcile)]
     pub reconcile_interval: Duration,

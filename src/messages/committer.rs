@@ -35,8 +35,6 @@ use crate::{
 const MAX_BATCH: usize = 256;
 /// Sends that may wait in a lane; more are told to come back.
 const MAX_WAITING: usize = 4096;
-/// Batches under way at once on PostgreSQL: one computes while another flushes.
-const POSTGRES_LANES: usize = 3;
 /// Tries of a batch that meets a key which another process commits at the same moment.
 const MAX_TRIES: usize = 3;
 
@@ -157,8 +155,8 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the lanes. They end when the committer is dropped, after what waits has been committed.
-    pub fn start(db: Db, clock: Clock, bus: Arc<dyn Bus>) -> Self {
-        let n_lanes = if db.is_postgres() { POSTGRES_LANES } else { 1 };
+    pub fn start(db: Db, clock: Clock, bus: Arc<dyn Bus>, n_lanes: u8) -> Self {
+        let n_lanes = if db.is_postgres() { n_lanes.max(1) } else { 1 };
         let lanes = (0..n_lanes).map(|_| {
             let (sender, receiver) = mpsc::channel(MAX_WAITING);
             let lane = Lane { db: db.clone(), clock: clock.clone(), bus: Arc::clone(&bus) };
