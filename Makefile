@@ -17,7 +17,7 @@ check: ## Formatting, lints, licences, and that schema.graphql is current
 # For instance: make bench ARGS="sends --backend postgres"
 bench: ## The load generator, beside its floors; ARGS="…" goes to it
 	cargo build --release --package kith --package bench
-	scripts/services run cargo run --release --package bench -- $(ARGS)
+	scripts/services run target/release/bench $(ARGS)
 
 playground: ## Builds the playground, which the next build of the server embeds
 	scripts/playground

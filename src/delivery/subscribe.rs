@@ -135,6 +135,8 @@ impl Start {
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        // Never closed.
+        let turn = hub.turns.acquire().await;
         let pin = hub.pin();
         // What a new stream leaves out: all that is there before it begins.
         let watermark = match after {
@@ -146,6 +148,7 @@ impl Start {
             Some(_) => Vec::new(),
             None => log::personal_ids(hub.db(), &[viewer_id], watermark).await?.remove(&viewer_id).unwrap_or_default(),
         };
+        drop(turn);
         let mut keys = vec![Key::User(viewer_id)];
         keys.extend(before.iter().map(|(id, _)| Key::Conversation(*id)));
         let topics = hub.topics(&keys).await?;
@@ -163,7 +166,10 @@ impl Start {
 
         // Everything below this is in the log that is read next, and nothing live says more until all seats hear.
         let settled = pin.watermark.max(watermark);
-        let missed = log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?;
+        let missed = {
+            let _turn = hub.turns.acquire().await;
+            log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?
+        };
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         let before: HashMap<ConversationId, i64> = before.into_iter().collect();
         let mut last = before.clone();
