@@ -165,7 +165,7 @@ impl Start {
         }
 
         // Everything below this is in the log that is read next, and nothing live says more until all seats hear.
-        let settled = pin.watermark.max(watermark);
+        let mut settled = pin.watermark.max(watermark);
         let missed = {
             let _turn = hub.turns.acquire().await;
             log::since(hub.db(), viewer_id, watermark, MAX_REPLAY + 1).await?
@@ -180,6 +180,8 @@ impl Start {
                 false => "The cursor is from another time of this server.".into(),
             };
             let resync = WireEvent::Resync(ResyncRequired { reason });
+            // Whoever fetches anew sees at least what is settled by now.
+            settled = settled.max(log::watermark(hub.db()).await?);
             self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), resync)).await).await?;
             metrics::counter!(crate::server::metrics::RESYNCS).increment(1);
         } else {
