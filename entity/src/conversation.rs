@@ -22,7 +22,10 @@ pub struct Model {
     /// Direct conversations: the lower and the higher user id; unique together.
     pub direct_low: Option<UserId>,
     pub direct_high: Option<UserId>,
-    /// Whether anybody may send: for a direct conversation, whether the friendship lives.
+    /// Groups: what they are called.
+    pub name: Option<String>,
+    pub description: Option<String>,
+    /// Whether anybody may send: for a direct conversation, whether the friendship lives; for a group, until it is deleted.
     pub open: bool,
     /// The newest message's number; messages are 1, 2, 3 … without gaps.
     pub sequence: i64,
@@ -30,6 +33,8 @@ pub struct Model {
     pub position: i64,
     pub created_at: Timestamp,
     pub last_activity_at: Timestamp,
+    /// Groups: when its owner deleted it. It has no members from then on, and what was in it is purged.
+    pub deleted_at: Option<Timestamp>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

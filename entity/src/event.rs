@@ -15,9 +15,21 @@ pub enum Kind {
     MessageEdited,
     #[sea_orm(num_value = 3)]
     MessageDeleted,
+    /// Its reactions changed.
+    #[sea_orm(num_value = 4)]
+    MessageReacted,
     /// The conversation opened, closed or was described anew.
     #[sea_orm(num_value = 10)]
     ConversationChanged,
+    /// `user_id` joined, or has another role.
+    #[sea_orm(num_value = 11)]
+    MemberChanged,
+    /// `user_id` left or was removed: nothing after this is for them.
+    #[sea_orm(num_value = 12)]
+    MemberRemoved,
+    /// The group was deleted: nothing after this is for anybody.
+    #[sea_orm(num_value = 13)]
+    ConversationDeleted,
     /// `user_id`'s read position moved. Has no position: it is state, not history.
     #[sea_orm(num_value = 20)]
     ReadMoved,
@@ -30,6 +42,9 @@ pub enum Kind {
     /// To `user_id`: they are in a conversation that they were not in before.
     #[sea_orm(num_value = 32)]
     ConversationJoined,
+    /// To `user_id`: they may no longer see a conversation.
+    #[sea_orm(num_value = 33)]
+    ConversationRemoved,
     /// To `user_id`'s devices: one session ended.
     #[sea_orm(num_value = 40)]
     SessionRevoked,
@@ -43,12 +58,12 @@ pub struct Model {
     pub kind: Kind,
     /// Set on what a conversation's members hear.
     pub conversation_id: Option<ConversationId>,
-    /// 1, 2, 3 … within the conversation.
+    /// 1, 2, 3 … within the conversation. Of what one person hears of joining: the joined conversation's newest before it.
     pub position: Option<i64>,
     /// Without a conversation, the one person who hears of it; with one, whom it is about.
     pub user_id: Option<UserId>,
     pub subject_id: Option<UserId>,
-    /// The conversation that `user_id` joined.
+    /// The conversation that `user_id` joined or left.
     pub joined_id: Option<ConversationId>,
     pub message_id: Option<MessageId>,
     pub invite_id: Option<InviteId>,

@@ -40,6 +40,10 @@ id!(
     InviteId
 );
 id!(
+    /// A reusable link into a group.
+    InviteLinkId
+);
+id!(
     /// A room of messages: a direct conversation or a group.
     ConversationId
 );

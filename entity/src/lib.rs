@@ -13,6 +13,7 @@ pub mod conversation;
 pub mod event;
 pub mod friendship;
 pub mod invite;
+pub mod invite_link;
 pub mod member;
 pub mod message;
 pub mod refresh_token;
@@ -22,5 +23,5 @@ pub mod user;
 mod ids;
 mod timestamp;
 
-pub use ids::{ConversationId, InviteId, MessageId, SessionId, UserId};
+pub use ids::{ConversationId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
 pub use timestamp::Timestamp;

@@ -33,6 +33,9 @@ pub async fn open_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -
         direct_low: Set(Some(pair.low())),
         direct_high: Set(Some(pair.high())),
         open: Set(true),
+        name: Set(None),
+        description: Set(None),
+        deleted_at: Set(None),
         sequence: Set(0),
         position: Set(0),
         created_at: Set(now),
@@ -49,7 +52,7 @@ pub async fn open_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -
     });
     member::Entity::insert_many(members).exec_without_returning(tx.db()).await?;
     for user_id in [one, other] {
-        tx.record_personal(user_id, Event::ConversationJoined { conversation_id: id }).await?;
+        tx.record_personal(user_id, Event::ConversationJoined { conversation_id: id, after: 0 }).await?;
     }
     Ok(id)
 }

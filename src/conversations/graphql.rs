@@ -82,11 +82,12 @@ use crate::{
     field(
         name = "viewer_can_send",
         ty = "bool",
-        desc = "False once unfriended or blocked: history stays readable for former friends, nothing new can be sent."
+        desc = "False once unfriended, blocked, left or removed: history stays readable for former friends, nothing new can be sent."
     )
 )]
 pub enum ConversationInterface {
     Direct(DirectConversation),
+    Group(Group),
 }
 
 /// A conversation of either kind. On the wire it is [`ConversationInterface`], but resolved as what it is: through
@@ -94,6 +95,7 @@ pub enum ConversationInterface {
 #[derive(Clone)]
 pub enum Conversation {
     Direct(DirectConversation),
+    Group(Group),
 }
 
 impl OutputType for Conversation {
@@ -108,12 +110,14 @@ impl OutputType for Conversation {
     fn introspection_type_name(&self) -> Cow<'static, str> {
         match self {
             Self::Direct(_) => DirectConversation::type_name(),
+            Self::Group(_) => Group::type_name(),
         }
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
         match self {
             Self::Direct(direct) => direct.resolve(ctx, field).await,
+            Self::Group(group) => group.resolve(ctx, field).await,
         }
     }
 }
@@ -127,78 +131,35 @@ impl Conversation {
     /// For a row that is known to be visible: it came with something of its own that is.
     pub fn of_row(row: Arc<conversation::Model>) -> Self {
         match row.kind {
-            conversation::Kind::Direct | conversation::Kind::Group => Self::Direct(DirectConversation { row }),
+            conversation::Kind::Direct => Self::Direct(DirectConversation::new(row)),
+            conversation::Kind::Group => Self::Group(Group::new(row)),
         }
     }
 }
 
-/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
-/// friendship ends.
+/// What the kinds of conversation have in common.
 #[derive(Clone)]
-pub struct DirectConversation {
+struct Room {
     row: Arc<conversation::Model>,
 }
 
-impl DirectConversation {
-    pub fn new(row: Arc<conversation::Model>) -> Self {
-        Self { row }
-    }
-
+impl Room {
     async fn member(&self, ctx: &Context<'_>) -> Result<Option<Arc<member::Model>>, Error> {
         let user_id = viewer(ctx)?.user_id();
         loaders(ctx).load(Membership { conversation_id: self.row.id, user_id }).await
     }
-}
 
-/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
-/// friendship ends.
-#[Object]
-impl DirectConversation {
-    /// Global id, `conv_…`.
-    pub async fn id(&self) -> ID {
-        self.row.id.encode()
-    }
-
-    /// When it began.
-    async fn created_at(&self) -> DateTime {
-        self.row.created_at.into()
-    }
-
-    /// When the newest message was sent; when it began, if there is none.
-    async fn last_activity_at(&self) -> DateTime {
-        self.row.last_activity_at.into()
-    }
-
-    /// The newest message, also when it was deleted; null while there is none.
     async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
         let last = LastMessage { conversation_id: self.row.id, sequence: self.row.sequence };
         Ok(loaders(ctx).load(last).await?.map(Message::new))
     }
 
-    /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
-    /// page.
-    async fn messages(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> async_graphql::Result<MessageConnection> {
-        let arguments = PageArguments { first, after, last, before };
-        Ok(messages_page(&loaders(ctx), &self.row, arguments).await?)
+    async fn messages(&self, ctx: &Context<'_>, page: PageArguments) -> async_graphql::Result<MessageConnection> {
+        Ok(messages_page(&loaders(ctx), &self.row, page).await?)
     }
 
-    /// Who is in it, in a stable order, with how far each has read.
-    async fn members(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-    ) -> async_graphql::Result<MemberConnection> {
-        let page = PageArguments { first, after, last, before }.resolve::<Uuid>(Direction::Forward)?;
+    async fn members(&self, ctx: &Context<'_>, page: PageArguments) -> async_graphql::Result<MemberConnection> {
+        let page = page.resolve::<Uuid>(Direction::Forward)?;
         let loaders = loaders(ctx);
         let key = MemberPage::of(self.row.id, &page);
         let (rows, total_count) = futures_util::try_join!(loaders.load(key), loaders.load(MemberCount(self.row.id)))?;
@@ -216,27 +177,191 @@ impl DirectConversation {
         })
     }
 
-    /// Messages by others above the viewer's read position.
     async fn unread_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
         let member = self.member(ctx).await?;
         Ok(member.map_or(0, |member| int(self.row.sequence - member.last_read_sequence)))
     }
 
-    /// False once unfriended or blocked: history stays readable for former friends, nothing new can be sent.
     async fn viewer_can_send(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
         let is_member = self.member(ctx).await?.is_some();
         Ok(access::rights(is_member, self.row.open).may_send)
+    }
+}
+
+/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
+/// friendship ends.
+#[derive(Clone)]
+pub struct DirectConversation {
+    room: Room,
+}
+
+impl DirectConversation {
+    pub fn new(row: Arc<conversation::Model>) -> Self {
+        Self { room: Room { row } }
+    }
+}
+
+/// The 1-to-1 conversation of two friends. It appears when an invite is accepted and stays readable after the
+/// friendship ends.
+#[Object]
+impl DirectConversation {
+    /// Global id, `conv_…`.
+    pub async fn id(&self) -> ID {
+        self.room.row.id.encode()
+    }
+
+    /// When it began.
+    async fn created_at(&self) -> DateTime {
+        self.room.row.created_at.into()
+    }
+
+    /// When the newest message was sent; when it began, if there is none.
+    async fn last_activity_at(&self) -> DateTime {
+        self.room.row.last_activity_at.into()
+    }
+
+    /// The newest message, also when it was deleted; null while there is none.
+    async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
+        self.room.last_message(ctx).await
+    }
+
+    /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
+    /// page.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MessageConnection> {
+        self.room.messages(ctx, PageArguments { first, after, last, before }).await
+    }
+
+    /// Who is in it, in a stable order, with how far each has read.
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MemberConnection> {
+        self.room.members(ctx, PageArguments { first, after, last, before }).await
+    }
+
+    /// Messages by others above the viewer's read position.
+    async fn unread_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        self.room.unread_count(ctx).await
+    }
+
+    /// False once unfriended or blocked: history stays readable for former friends, nothing new can be sent.
+    async fn viewer_can_send(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        self.room.viewer_can_send(ctx).await
     }
 
     /// The other person.
     async fn peer(&self, ctx: &Context<'_>) -> async_graphql::Result<User> {
         let viewer_id = viewer(ctx)?.user_id();
-        let peer = [self.row.direct_low, self.row.direct_high].into_iter().flatten().find(|id| *id != viewer_id);
+        let row = &self.room.row;
+        let peer = [row.direct_low, row.direct_high].into_iter().flatten().find(|id| *id != viewer_id);
         let peer = match peer {
             Some(peer) => loaders(ctx).load(peer).await?,
             None => None,
         };
         Ok(User::new(peer.ok_or_else(|| Error::internal("a direct conversation without a peer"))?))
+    }
+}
+
+/// A conversation of many, with a name. Who is in it was invited, or came by an invite link.
+#[derive(Clone)]
+pub struct Group {
+    room: Room,
+}
+
+impl Group {
+    pub fn new(row: Arc<conversation::Model>) -> Self {
+        Self { room: Room { row } }
+    }
+}
+
+/// A conversation of many, with a name. Who is in it was invited, or came by an invite link.
+#[Object]
+impl Group {
+    /// Global id, `conv_…`.
+    pub async fn id(&self) -> ID {
+        self.room.row.id.encode()
+    }
+
+    /// When it began.
+    async fn created_at(&self) -> DateTime {
+        self.room.row.created_at.into()
+    }
+
+    /// When the newest message was sent; when it began, if there is none.
+    async fn last_activity_at(&self) -> DateTime {
+        self.room.row.last_activity_at.into()
+    }
+
+    /// The newest message, also when it was deleted; null while there is none.
+    async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
+        self.room.last_message(ctx).await
+    }
+
+    /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
+    /// page.
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MessageConnection> {
+        self.room.messages(ctx, PageArguments { first, after, last, before }).await
+    }
+
+    /// Who is in it, in a stable order, with how far each has read.
+    async fn members(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<MemberConnection> {
+        self.room.members(ctx, PageArguments { first, after, last, before }).await
+    }
+
+    /// Messages by others above the viewer's read position.
+    async fn unread_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        self.room.unread_count(ctx).await
+    }
+
+    /// True while the viewer is in the group.
+    async fn viewer_can_send(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        self.room.viewer_can_send(ctx).await
+    }
+
+    /// What it is called; not unique.
+    async fn name(&self) -> &str {
+        self.room.row.name.as_deref().unwrap_or_default()
+    }
+
+    /// What it is about; null when nobody said.
+    async fn description(&self) -> Option<&str> {
+        self.room.row.description.as_deref()
+    }
+
+    /// How many members it has.
+    async fn member_count(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        Ok(int(loaders(ctx).load(MemberCount(self.room.row.id)).await?.unwrap_or(0)))
+    }
+
+    /// What the viewer may do in it.
+    async fn viewer_role(&self, ctx: &Context<'_>) -> async_graphql::Result<Role> {
+        let member = self.room.member(ctx).await?.ok_or(Error::NotFound("You are no longer in this group."))?;
+        Ok(member.role.into())
     }
 }
 
@@ -285,7 +410,7 @@ connection!(
 );
 
 impl MemberEdge {
-    fn new(row: &member::Model, node: User) -> Self {
+    pub(crate) fn new(row: &member::Model, node: User) -> Self {
         Self {
             cursor: encode_cursor(&row.user_id.0),
             node,

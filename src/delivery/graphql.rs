@@ -1,6 +1,6 @@
 //! `events`: everything the viewer may know about, in one stream.
 
-use async_graphql::{Context, Object, SimpleObject, Subscription, Union};
+use async_graphql::{Context, ID, Object, SimpleObject, Subscription, Union};
 use entity::{ConversationId, InviteId, Timestamp, UserId};
 use futures_util::Stream;
 
@@ -9,7 +9,10 @@ use super::{
     feed::{Feed, Root, Source},
 };
 use crate::{
-    conversations::graphql::{Conversation, ReadReceipt},
+    conversations::{
+        self,
+        graphql::{Conversation, MemberEdge, ReadReceipt},
+    },
     error::Error,
     graphql::{loaders, scalars::DateTime, viewer},
     invites::graphql::Invite,
@@ -35,6 +38,9 @@ pub enum Event {
     Read(ReadReceipt),
     Invite(InviteChanged),
     Conversation(ConversationChanged),
+    Removed(ConversationRemoved),
+    Member(MemberChanged),
+    MemberRemoved(MemberRemoved),
     Friendship(FriendshipChanged),
     CaughtUp(CaughtUp),
     Heartbeat(Heartbeat),
@@ -64,9 +70,34 @@ pub struct ConversationChanged(pub ConversationId);
 impl ConversationChanged {
     /// The conversation as it is now.
     async fn conversation(&self, ctx: &Context<'_>) -> async_graphql::Result<Conversation> {
-        let conversation = loaders(ctx).load(self.0).await?;
-        Ok(Conversation::of_row(conversation.ok_or(Error::NotFound("The conversation is gone."))?))
+        let reader = conversations::access::reader(&loaders(ctx), &viewer(ctx)?, self.0).await?;
+        Ok(Conversation::of(&reader.ok_or(Error::NotFound("The conversation is gone."))?))
     }
+}
+
+/// Left, removed from, or deleted: the viewer may no longer see it.
+#[derive(Clone, SimpleObject)]
+pub struct ConversationRemoved {
+    /// `conv_…`
+    pub conversation_id: ID,
+}
+
+/// Somebody joined a conversation of the viewer's, or has another role in it.
+#[derive(Clone, SimpleObject)]
+pub struct MemberChanged {
+    /// `conv_…`
+    pub conversation_id: ID,
+    /// The member as they are now.
+    pub member_edge: MemberEdge,
+}
+
+/// Somebody else left a conversation of the viewer's, or was removed from it.
+#[derive(Clone, SimpleObject)]
+pub struct MemberRemoved {
+    /// `conv_…`
+    pub conversation_id: ID,
+    /// `user_…`
+    pub user_id: ID,
 }
 
 /// How the viewer stands to somebody changed: `user.relationship` says how they stand now.

@@ -30,17 +30,22 @@ fn shareable(parent: &str, field: &str) -> Option<Field> {
         ("Message", "sender") => Object("User"),
         ("Message", "replyTo") => Object("Message"),
         ("Message", "conversation") => Object("Conversation"),
-        ("Conversation" | "DirectConversation", "id" | "createdAt" | "lastActivityAt") => Leaf,
+        ("Conversation" | "DirectConversation" | "Group", "id" | "createdAt" | "lastActivityAt") => Leaf,
         ("User", "id" | "username" | "displayName" | "createdAt") => Leaf,
         ("ReadReceipt", "conversationId" | "sequence" | "readAt") => Leaf,
         ("ReadReceipt", "user") => Object("User"),
+        ("MemberChanged", "conversationId") => Leaf,
+        ("MemberChanged", "memberEdge") => Object("MemberEdge"),
+        ("MemberEdge", "cursor" | "role" | "joinedAt") => Leaf,
+        ("MemberEdge", "node") => Object("User"),
+        ("MemberRemoved", "conversationId" | "userId") => Leaf,
         ("Node", "id") => Leaf,
         _ => return None,
     })
 }
 
 /// The members of the union that many hear alike. What the others select does not matter for sharing these.
-const SHARED_EVENTS: &[&str] = &["MessageEvent", "ReadReceipt"];
+const SHARED_EVENTS: &[&str] = &["MessageEvent", "ReadReceipt", "MemberChanged", "MemberRemoved"];
 
 /// Whether what the operation selects of messages and read receipts is the same for every listener of its source.
 pub fn is_shareable(document: &ExecutableDocument, operation_name: Option<&str>) -> bool {

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Response;
 use bytes::Bytes;
-use entity::ConversationId;
+use entity::{ConversationId, UserId, member};
+use sea_orm::EntityTrait;
 
 use super::{
     cursor::LogCursor,
@@ -20,7 +21,7 @@ use crate::{
     auth::RequestContext,
     conversations::store::positions_of,
     error::Error,
-    events::{Topic as Key, log},
+    events::{Event, Topic as Key, log},
     graphql::{
         engine::{Engine, Prepared},
         guard,
@@ -84,6 +85,8 @@ struct Start {
 /// Why a subscription stops before it is live.
 enum Stop {
     Closed,
+    /// The viewer may no longer see the conversation.
+    PutOut,
     Fault(Error),
 }
 
@@ -106,18 +109,20 @@ impl Start {
             Source::Reads { conversation_id } => self.reads(conversation_id).await,
             Source::Everything { after } => self.everything(after).await,
         };
-        let Err(Stop::Fault(error)) = result else { return };
-        // It has been told nothing wrong so far: the client subscribes again from its last cursor.
-        self.hub.leave(&self.subscriber);
-        let mut response = Response::from_errors(vec![
-            async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
-        ]);
-        let engine = self.operation.engine();
-        engine.finish(&mut response, self.operation.context());
-        let errors = serde_json::to_vec(&response.errors).unwrap_or_else(|_| b"[]".to_vec());
-        // A client that is gone is not told.
-        let _ =
-            self.subscriber.outbox.push(Outgoing::Error { id: Arc::clone(&self.subscriber.id), errors: errors.into() });
+        match result {
+            Ok(()) | Err(Stop::Closed) => {}
+            Err(Stop::PutOut) => self.subscriber.end(&self.hub, &put_out_errors()),
+            // It has been told nothing wrong so far: the client subscribes again from its last cursor.
+            Err(Stop::Fault(error)) => {
+                let mut response = Response::from_errors(vec![
+                    async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
+                ]);
+                let engine = self.operation.engine();
+                engine.finish(&mut response, self.operation.context());
+                let errors = serde_json::to_vec(&response.errors).unwrap_or_else(|_| b"[]".to_vec());
+                self.subscriber.end(&self.hub, &errors.into());
+            }
+        }
     }
 
     async fn messages(&self, conversation_id: ConversationId, after: i64) -> Result<(), Stop> {
@@ -158,9 +163,9 @@ impl Start {
         self.subscriber.told_at(hub.second());
         hub.everything.lock().push((Arc::downgrade(&self.subscriber), Arc::clone(&self.operation)));
         // What was joined before the seats were taken told nobody to sit down in it.
-        for (id, _) in positions_of(hub.db().read(), viewer_id).await? {
+        for (id, position) in positions_of(hub.db().read(), viewer_id).await? {
             if !before.iter().any(|(known, _)| *known == id) {
-                join_later(hub, Arc::clone(&self.subscriber), id);
+                join_later(hub, Arc::clone(&self.subscriber), id, position);
             }
         }
 
@@ -205,7 +210,12 @@ impl Start {
         for topic in &topics {
             match topic::conversation_of(topic.key()) {
                 Some(id) => {
-                    self.catch_up(topic, id, Ear::Everything, last.get(&id).copied().unwrap_or(0), watermark).await?;
+                    let last = last.get(&id).copied().unwrap_or(0);
+                    match self.catch_up(topic, id, Ear::Everything, last, watermark).await {
+                        // They hear `ConversationRemoved` on their own topic.
+                        Ok(()) | Err(Stop::PutOut) => {}
+                        Err(stop) => return Err(stop),
+                    }
                 }
                 None => drop(topic.unmute(&self.subscriber, 0)),
             }
@@ -289,6 +299,12 @@ impl Start {
             for delivery in &missed {
                 let Some(position) = delivery.position else { continue };
                 last = position;
+                if is_out(&delivery.event, self.subscriber.viewer.user_id())
+                    && !is_member(&self.hub, id, self.subscriber.viewer.user_id()).await?
+                {
+                    topic.dismiss(&self.subscriber);
+                    return Err(Stop::PutOut);
+                }
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render(root).await).await?;
@@ -305,8 +321,51 @@ impl Start {
     }
 }
 
-/// Lets a listener of `events` hear a conversation that they have just joined, from its beginning.
-pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversation_id: ConversationId) {
+/// Whether an event ends the delivery of a conversation to somebody.
+pub(super) fn is_out(event: &Event, viewer_id: UserId) -> bool {
+    match event {
+        Event::MemberRemoved { user_id, .. } => *user_id == viewer_id,
+        Event::ConversationDeleted { .. } => true,
+        _ => false,
+    }
+}
+
+async fn is_member(hub: &Hub, conversation_id: ConversationId, user_id: UserId) -> Result<bool, Error> {
+    let member = member::Entity::find_by_id((conversation_id, user_id)).one(hub.db().read()).await?;
+    Ok(member.is_some())
+}
+
+/// What a listener of one conversation is told when they are put out of it.
+fn put_out_errors() -> Bytes {
+    Bytes::from_static(br#"[{"message":"You are no longer in this conversation.","extensions":{"code":"NOT_FOUND"}}]"#)
+}
+
+/// After somebody has lost their seat in a conversation, at an event that puts them out of it: ends a subscription to
+/// it. One to everything goes on; if they are back by now, so is their seat.
+pub(super) fn put_out(
+    hub: &Arc<Hub>,
+    subscriber: Arc<Subscriber>,
+    ear: Ear,
+    conversation_id: ConversationId,
+    position: i64,
+) {
+    if !ear.is_everything() {
+        subscriber.end(hub, &put_out_errors());
+        return;
+    }
+    let hub = Arc::clone(hub);
+    tokio::spawn(async move {
+        match is_member(&hub, conversation_id, subscriber.viewer.user_id()).await {
+            Ok(false) => {}
+            Ok(true) => join_later(&hub, subscriber, conversation_id, position),
+            // Cut off, the client comes back and resumes from its cursor.
+            Err(_) => subscriber.outbox.overflow(),
+        }
+    });
+}
+
+/// Lets a listener of `events` hear a conversation that they have just joined, from a position on.
+pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversation_id: ConversationId, after: i64) {
     let operation = {
         let everything = hub.everything.lock();
         everything
@@ -326,7 +385,10 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
                     continue;
                 }
                 start.sit_everywhere(topic)?;
-                start.catch_up(topic, conversation_id, Ear::Everything, 0, pin.watermark).await?;
+                match start.catch_up(topic, conversation_id, Ear::Everything, after, pin.watermark).await {
+                    Ok(()) | Err(Stop::PutOut) => {}
+                    Err(stop) => return Err(stop),
+                }
             }
             Ok::<(), Stop>(())
         };

@@ -1,7 +1,7 @@
 //! One conversation or one person, and who here listens to it.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -18,14 +18,18 @@ use tokio::sync::OnceCell;
 use super::{
     cursor::EventCursor,
     feed::Root,
-    graphql::{ConversationChanged, Event as WireEvent, EventEnvelope, FriendshipChanged, InviteChanged},
+    graphql::{
+        ConversationChanged, ConversationRemoved, Event as WireEvent, EventEnvelope, FriendshipChanged, InviteChanged,
+        MemberChanged, MemberRemoved,
+    },
     hub::Hub,
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
+    subscribe,
 };
 use crate::{
     auth::Viewer,
-    conversations::graphql::{ReadReceipt, int},
+    conversations::graphql::{MemberEdge, ReadReceipt, int},
     events::{Delivery, Event, Topic as Key, log},
     graphql::ids::GlobalId,
     messages::graphql::{Message, MessageEvent},
@@ -72,6 +76,13 @@ impl Subscriber {
         self.offer(payload);
     }
 
+    /// Ends the subscription with errors. A client that is gone is not told.
+    pub(super) fn end(self: &Arc<Self>, hub: &Hub, errors: &Bytes) {
+        hub.leave(self);
+        let _: Result<(), Closed> =
+            self.outbox.push(Outgoing::Error { id: Arc::clone(&self.id), errors: errors.clone() });
+    }
+
     pub fn told_at(&self, second: u64) {
         self.last_told.store(second, Ordering::Relaxed);
     }
@@ -106,8 +117,15 @@ pub enum Ear {
 }
 
 impl Ear {
+    pub(super) fn is_everything(self) -> bool {
+        matches!(self, Self::Everything | Self::EverythingShared | Self::EverythingElse)
+    }
+
     fn hears(self, event: &Event) -> bool {
-        let is_shared_kind = matches!(event, Event::Message { .. } | Event::ReadMoved { .. });
+        let is_shared_kind = matches!(
+            event,
+            Event::Message { .. } | Event::ReadMoved { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. }
+        );
         match self {
             Self::Messages => matches!(event, Event::Message { .. }),
             Self::Reads => matches!(event, Event::ReadMoved { .. }),
@@ -319,7 +337,7 @@ impl Topic {
         state.groups.values().any(sits)
     }
 
-    fn dismiss(&self, subscriber: &Arc<Subscriber>) {
+    pub(super) fn dismiss(&self, subscriber: &Arc<Subscriber>) {
         self.state.lock().groups.retain(|_, group| {
             let mut seats = group.seats.lock();
             seats.retain(|seat| !Arc::ptr_eq(&seat.subscriber, subscriber));
@@ -444,6 +462,7 @@ impl Topic {
     /// Renders an event once for each group that hears it and puts it into the outboxes.
     async fn deliver(self: &Arc<Self>, delivery: &Arc<Delivery>) {
         let Some(hub) = self.hub.upgrade() else { return };
+        self.cut(&hub, delivery);
         let groups: Vec<_> = {
             let state = self.state.lock();
             state.groups.values().filter(|group| group.ear.hears(&delivery.event)).cloned().collect()
@@ -457,11 +476,35 @@ impl Topic {
                 .await;
         }
         self.tell_state(hub, &delivery.event);
-        if let Event::ConversationJoined { conversation_id } = delivery.event {
+        if let Event::ConversationJoined { conversation_id, after } = delivery.event {
             for group in &groups {
                 for subscriber in group.subscribers() {
-                    super::subscribe::join_later(hub, subscriber, conversation_id);
+                    subscribe::join_later(hub, subscriber, conversation_id, after);
                 }
+            }
+        }
+    }
+
+    /// Ends the delivery to those whom an event puts out of the conversation, before anybody hears of it.
+    fn cut(&self, hub: &Arc<Hub>, delivery: &Delivery) {
+        let (Key::Conversation(conversation_id), Some(position)) = (self.key, delivery.position) else { return };
+        let mut out: Vec<(Arc<Subscriber>, Ear)> = Vec::new();
+        self.state.lock().groups.retain(|_, group| {
+            let mut seats = group.seats.lock();
+            seats.retain(|seat| {
+                let is_out = subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
+                if is_out {
+                    out.push((Arc::clone(&seat.subscriber), group.ear));
+                }
+                !is_out
+            });
+            !seats.is_empty()
+        });
+        let mut told = HashSet::new();
+        for (subscriber, ear) in out {
+            // One that shares what can be shared sits twice.
+            if told.insert(Arc::as_ptr(&subscriber)) {
+                subscribe::put_out(hub, subscriber, ear, conversation_id, position);
             }
         }
     }
@@ -471,7 +514,7 @@ impl Topic {
     fn tell_state(self: &Arc<Self>, hub: &Arc<Hub>, event: &Event) {
         let Key::Conversation(conversation_id) = self.key else { return };
         let concerns = |group: &Group| match event {
-            Event::Message { .. } => true,
+            Event::Message { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. } => true,
             Event::ReadMoved { user, .. } => group.viewer.is_none_or(|viewer| viewer.user_id() == user.id),
             _ => false,
         };
@@ -611,12 +654,24 @@ pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
             sequence: int(*sequence),
             read_at: (*read_at).into(),
         }),
-        Event::ConversationChanged { conversation_id } | Event::ConversationJoined { conversation_id } => {
+        Event::ConversationChanged { conversation_id } | Event::ConversationJoined { conversation_id, .. } => {
             WireEvent::Conversation(ConversationChanged(*conversation_id))
         }
+        Event::ConversationRemoved { conversation_id } => {
+            WireEvent::Removed(ConversationRemoved { conversation_id: conversation_id.encode() })
+        }
+        Event::MemberChanged { member, user } => WireEvent::Member(MemberChanged {
+            conversation_id: member.conversation_id.encode(),
+            member_edge: MemberEdge::new(member, User::new(Arc::clone(user))),
+        }),
+        Event::MemberRemoved { conversation_id, user_id } => WireEvent::MemberRemoved(MemberRemoved {
+            conversation_id: conversation_id.encode(),
+            user_id: user_id.encode(),
+        }),
         Event::InviteChanged { invite_id } => WireEvent::Invite(InviteChanged(*invite_id)),
         Event::FriendshipChanged { other_id } => WireEvent::Friendship(FriendshipChanged(*other_id)),
-        Event::SessionRevoked { .. } => return None,
+        // It only ends deliveries; each member hears `ConversationRemoved` for themselves.
+        Event::ConversationDeleted { .. } | Event::SessionRevoked { .. } => return None,
     })
 }
 

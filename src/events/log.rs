@@ -219,6 +219,15 @@ async fn hidden_invites(db: &Db, rows: &[event::Model]) -> Result<HashSet<(Invit
     Ok(hidden.into_iter().filter_map(|row| Some((row.id, row.invitee_id?))).collect())
 }
 
+/// Whose place in which conversation a row is about.
+fn member_of(row: &event::Model) -> Option<(ConversationId, UserId)> {
+    match row.kind {
+        event::Kind::ReadMoved | event::Kind::MemberChanged => row.conversation_id.zip(row.user_id),
+        event::Kind::ConversationJoined | event::Kind::ConversationRemoved => row.joined_id.zip(row.user_id),
+        _ => None,
+    }
+}
+
 /// Fills rows with what subscribers need to render them, as it is now. Four statements, however many rows.
 async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, Error> {
     let message_ids: HashSet<_> = rows.iter().filter_map(|row| row.message_id).collect();
@@ -232,13 +241,11 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             .map(|row| (row.id, Arc::new(row)))
             .collect(),
     };
-    let readers = rows.iter().filter(|row| row.kind == event::Kind::ReadMoved);
-    let reads: Vec<(ConversationId, UserId)> =
-        readers.filter_map(|row| Some((row.conversation_id?, row.user_id?))).collect();
-    let members: HashMap<_, _> = match reads.is_empty() {
+    let of_members: HashSet<(ConversationId, UserId)> = rows.iter().filter_map(member_of).collect();
+    let members: HashMap<_, _> = match of_members.is_empty() {
         true => HashMap::new(),
         false => {
-            let wanted = reads.iter().fold(sea_orm::Condition::any(), |any, (conversation_id, user_id)| {
+            let wanted = of_members.iter().fold(sea_orm::Condition::any(), |any, (conversation_id, user_id)| {
                 use sea_orm::ExprTrait;
                 any.add(member::Column::ConversationId.eq(*conversation_id).and(member::Column::UserId.eq(*user_id)))
             });
@@ -246,8 +253,11 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             rows.into_iter().map(|row| ((row.conversation_id, row.user_id), row)).collect()
         }
     };
-    let user_ids: HashSet<UserId> =
-        messages.values().map(|message| message.sender_id).chain(reads.iter().map(|(_, user_id)| *user_id)).collect();
+    let user_ids: HashSet<UserId> = messages
+        .values()
+        .map(|message| message.sender_id)
+        .chain(of_members.iter().map(|(_, user_id)| *user_id))
+        .collect();
     let users: HashMap<_, _> = match user_ids.is_empty() {
         true => HashMap::new(),
         false => user::Entity::find()
@@ -269,6 +279,23 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             event::Kind::MessageAdded => message(MessageChange::Added),
             event::Kind::MessageEdited => message(MessageChange::Edited),
             event::Kind::MessageDeleted => message(MessageChange::Deleted),
+            event::Kind::MessageReacted => message(MessageChange::Reacted),
+            event::Kind::MemberChanged => {
+                let (conversation_id, user_id) = (row.conversation_id?, row.user_id?);
+                Some(match members.get(&(conversation_id, user_id)).zip(users.get(&user_id)) {
+                    Some((member, user)) => {
+                        Event::MemberChanged { member: Arc::new(member.clone()), user: Arc::clone(user) }
+                    }
+                    // They have left since.
+                    None => Event::MemberRemoved { conversation_id, user_id },
+                })
+            }
+            event::Kind::MemberRemoved => {
+                Some(Event::MemberRemoved { conversation_id: row.conversation_id?, user_id: row.user_id? })
+            }
+            event::Kind::ConversationDeleted => {
+                Some(Event::ConversationDeleted { conversation_id: row.conversation_id? })
+            }
             event::Kind::ConversationChanged => {
                 Some(Event::ConversationChanged { conversation_id: row.conversation_id? })
             }
@@ -288,7 +315,17 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
                 (!is_hidden).then_some(Event::InviteChanged { invite_id })
             }
             event::Kind::FriendshipChanged => Some(Event::FriendshipChanged { other_id: row.subject_id? }),
-            event::Kind::ConversationJoined => Some(Event::ConversationJoined { conversation_id: row.joined_id? }),
+            // Both tell what is so now: who has left since has not joined, who has come back has not left.
+            event::Kind::ConversationJoined => {
+                let (conversation_id, after) = (row.joined_id?, row.position.unwrap_or(0));
+                let is_member = members.contains_key(&(conversation_id, row.user_id?));
+                is_member.then_some(Event::ConversationJoined { conversation_id, after })
+            }
+            event::Kind::ConversationRemoved => {
+                let conversation_id = row.joined_id?;
+                let is_member = members.contains_key(&(conversation_id, row.user_id?));
+                (!is_member).then_some(Event::ConversationRemoved { conversation_id })
+            }
             event::Kind::SessionRevoked => Some(Event::SessionRevoked {
                 session_id: SessionId(row.session_id?.0),
                 // As long as a token can live at all: a day is the most that can be set.
@@ -303,7 +340,9 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             (None, None) => return None,
         };
         let event = event_of(row)?;
-        Some(Delivery { topic, position: row.position, log_id: Some(row.id), occurred_at: row.created_at, event })
+        // What one person hears has no number of its own.
+        let position = row.conversation_id.and(row.position);
+        Some(Delivery { topic, position, log_id: Some(row.id), occurred_at: row.created_at, event })
     });
     Ok(deliveries.collect())
 }

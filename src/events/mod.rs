@@ -4,10 +4,14 @@
 //! | --- | --- |
 //! | [`Event::Message`] | the members of the conversation |
 //! | [`Event::ConversationChanged`] | the members of the conversation |
+//! | [`Event::MemberChanged`] | the members of the conversation |
+//! | [`Event::MemberRemoved`] | the members who stay; it ends the delivery of who leaves |
+//! | [`Event::ConversationDeleted`] | nobody: it ends everybody's delivery |
 //! | [`Event::ReadMoved`] | the members of the conversation |
 //! | [`Event::InviteChanged`] | the inviter and the invitee, each by their own copy |
 //! | [`Event::FriendshipChanged`] | the two people, each by their own copy |
 //! | [`Event::ConversationJoined`] | who joined |
+//! | [`Event::ConversationRemoved`] | who left, was removed, or was in it when it was deleted |
 //! | [`Event::SessionRevoked`] | every process, and the person's devices |
 //!
 //! A verb writes its rows and its events in one [`Transaction`]; they leave for the bus after the commit, never
@@ -19,7 +23,7 @@ mod transaction;
 
 use std::sync::Arc;
 
-use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, message, user};
+use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, member, message, user};
 use serde::{Deserialize, Serialize};
 
 pub use transaction::Transaction;
@@ -38,18 +42,26 @@ pub enum Topic {
 /// Something that happened, with what a subscriber needs to render it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
-    /// A message was added, edited or deleted; the message is as the change left it.
+    /// A message was added, edited, deleted or reacted to; the message is as the change left it.
     Message { change: MessageChange, message: Arc<message::Model>, sender: Arc<user::Model> },
     /// The conversation opened, closed or was described anew.
     ConversationChanged { conversation_id: ConversationId },
+    /// Somebody joined, or has another role.
+    MemberChanged { member: Arc<member::Model>, user: Arc<user::Model> },
+    /// Somebody left or was removed. Nothing with a higher number is for them.
+    MemberRemoved { conversation_id: ConversationId, user_id: UserId },
+    /// The group was deleted.
+    ConversationDeleted { conversation_id: ConversationId },
     /// A read position moved forward.
     ReadMoved { conversation_id: ConversationId, user: Arc<user::Model>, sequence: i64, read_at: Timestamp },
     /// An invite to or by the person appeared or changed.
     InviteChanged { invite_id: InviteId },
     /// How the person stands to another changed.
     FriendshipChanged { other_id: UserId },
-    /// The person is in a conversation that they were not in before.
-    ConversationJoined { conversation_id: ConversationId },
+    /// The person is in a conversation that they were not in before; they hear of what has a number above `after`.
+    ConversationJoined { conversation_id: ConversationId, after: i64 },
+    /// The person may no longer see a conversation.
+    ConversationRemoved { conversation_id: ConversationId },
     /// A session ended; its tokens are dead by themselves at `forget_at`.
     SessionRevoked { session_id: SessionId, forget_at: Timestamp },
 }
@@ -59,6 +71,7 @@ pub enum MessageChange {
     Added,
     Edited,
     Deleted,
+    Reacted,
 }
 
 /// An event on its way to those who hear it.

@@ -78,11 +78,18 @@ impl<'a> Transaction<'a> {
         match &event {
             Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
             Event::ConversationChanged { .. } => {}
+            Event::MemberChanged { user, .. } => row.user_id = Set(Some(user.id)),
+            Event::MemberRemoved { user_id, .. } => row.user_id = Set(Some(*user_id)),
+            Event::ConversationDeleted { .. } => {}
             Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
             Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
             Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
             // Not `conversation_id`: that says who hears it, and this is for one person.
-            Event::ConversationJoined { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
+            Event::ConversationJoined { conversation_id, after } => {
+                row.joined_id = Set(Some(*conversation_id));
+                row.position = Set(Some(*after));
+            }
+            Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
             Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
         }
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
@@ -100,11 +107,16 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::Message { change: MessageChange::Added, .. } => event::Kind::MessageAdded,
         Event::Message { change: MessageChange::Edited, .. } => event::Kind::MessageEdited,
         Event::Message { change: MessageChange::Deleted, .. } => event::Kind::MessageDeleted,
+        Event::Message { change: MessageChange::Reacted, .. } => event::Kind::MessageReacted,
         Event::ConversationChanged { .. } => event::Kind::ConversationChanged,
+        Event::MemberChanged { .. } => event::Kind::MemberChanged,
+        Event::MemberRemoved { .. } => event::Kind::MemberRemoved,
+        Event::ConversationDeleted { .. } => event::Kind::ConversationDeleted,
         Event::ReadMoved { .. } => event::Kind::ReadMoved,
         Event::InviteChanged { .. } => event::Kind::InviteChanged,
         Event::FriendshipChanged { .. } => event::Kind::FriendshipChanged,
         Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
+        Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
     }
 }

@@ -298,6 +298,8 @@ pub enum MessageEventType {
     Edited,
     /// Only its tombstone remains.
     Deleted,
+    /// Somebody reacted to it, or took a reaction back: `reactions` has them as they are now.
+    Reacted,
 }
 
 impl From<MessageChange> for MessageEventType {
@@ -306,6 +308,7 @@ impl From<MessageChange> for MessageEventType {
             MessageChange::Added => Self::Added,
             MessageChange::Edited => Self::Edited,
             MessageChange::Deleted => Self::Deleted,
+            MessageChange::Reacted => Self::Reacted,
         }
     }
 }

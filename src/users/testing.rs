@@ -113,6 +113,7 @@ impl World {
             event::Kind::InviteChanged => "invite",
             event::Kind::FriendshipChanged => "friendship",
             event::Kind::ConversationJoined => "joined",
+            event::Kind::ConversationRemoved => "removed",
             _ => "other",
         };
         rows.iter().map(name).collect()
