@@ -51,6 +51,12 @@ pub struct ServerConfig {
     /// Seconds that requests in flight may take to finish after SIGTERM.
     #[arg(long, env = "KITH_SHUTDOWN_SECONDS", default_value = "10")]
     pub shutdown_seconds: u64,
+    /// Seconds of silence on `events` after which a heartbeat is sent. Clients count on one within a minute.
+    #[arg(long, env = "KITH_HEARTBEAT_SECONDS", default_value = "25", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub heartbeat_seconds: u64,
+    /// Seconds between two pings on a WebSocket. Who leaves two of them unanswered is taken for dead half of that later.
+    #[arg(long, env = "KITH_PING_SECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub ping_seconds: u64,
 }
 
 /// Where the data is.
@@ -259,6 +265,14 @@ mod tests {
         assert!(matches!(config.storage.database_url, DatabaseUrl::Sqlite(path) if path.as_os_str() == "kith.db"));
     }
 
+    /// Client developers are promised these; a story that sets its own would not notice a change.
+    #[test]
+    fn the_promised_times_are_the_defaults() {
+        let config = parse(&[]).expect("defaults are valid");
+        assert_eq!(config.server.heartbeat_seconds, 25);
+        assert_eq!(config.server.ping_seconds, 20);
+    }
+
     #[test]
     fn bad_values_stop_the_start() {
         for arguments in [
@@ -273,6 +287,10 @@ mod tests {
             &["--allowed-origins", "https://app.example/path"],
             &["--env", "production"],
             &["--reconcile-interval", "0"],
+            &["--heartbeat-seconds", "0"],
+            &["--heartbeat-seconds", "51"],
+            &["--ping-seconds", "0"],
+            &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
