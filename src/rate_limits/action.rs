@@ -79,8 +79,22 @@ actions! {
     Discovery "DISCOVERY" 30 / 60 s Viewer, "You look for people too often.";
     /// `sendInvite`.
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
+    /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
+    AnswerInvite "ANSWER_INVITE" 60 / 60 s Viewer, "You answer invites too fast.";
+    /// `removeFriend`, `blockUser` and `unblockUser`.
+    ChangeFriends "CHANGE_FRIENDS" 60 / 60 s Viewer, "You change your friendships too fast.";
     /// `sendMessage`. A repeat of an earlier send is answered in any case.
     SendMessage "SEND_MESSAGE" 100 / 5 s Viewer, "You send messages too fast.";
+    /// `editMessage` and `deleteMessage`.
+    ChangeMessage "CHANGE_MESSAGE" 60 / 30 s Viewer, "You change messages too fast.";
+    /// `markRead`.
+    MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
+    /// A subscription that begins, on whatever transport.
+    Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
+    /// `updateProfile`.
+    ChangeProfile "CHANGE_PROFILE" 30 / 3600 s Viewer, "You change your profile too often.";
+    /// `logout` and `revokeSession`.
+    ManageSessions "MANAGE_SESSIONS" 60 / 60 s Viewer, "You end sessions too fast.";
 }
 
 impl Rule {
