@@ -249,6 +249,15 @@ mod tests {
     }
 
     #[test]
+    fn every_limit_is_explained_to_operators() {
+        let readme = include_str!("../../README.md");
+        for action in Action::ALL {
+            let cells = format!("| `{}` | `{}` |", action.setting(), action.default_rule());
+            assert!(readme.contains(&cells), "the README's table of limits lacks {cells}");
+        }
+    }
+
+    #[test]
     fn a_limit_is_a_count_and_a_period() {
         for (text, limit, seconds) in
             [("60/10s", 60, 10), ("5/m", 5, 60), ("100/1h", 100, 3600), (" 1 / 2d ", 1, 172_800), ("7/90s", 7, 90)]
