@@ -18,4 +18,5 @@ mod processes;
 mod resume;
 mod schema;
 mod sessions;
+mod snapshots;
 mod sockets;
