@@ -15,6 +15,8 @@ pub struct Config {
     #[command(flatten)]
     pub auth: AuthConfig,
     #[command(flatten)]
+    pub documents: DocumentConfig,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -47,6 +49,12 @@ pub struct ServerConfig {
     /// Seconds that requests in flight may take to finish after SIGTERM.
     #[arg(long, env = "KITH_SHUTDOWN_SECONDS", default_value = "10")]
     pub shutdown_seconds: u64,
+    /// Seconds of silence on `events` after which a heartbeat is sent. Clients count on one within a minute.
+    #[arg(long, env = "KITH_HEARTBEAT_SECONDS", default_value = "25", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub heartbeat_seconds: u64,
+    /// Seconds between two pings on a WebSocket. Who leaves two of them unanswered is taken for dead half of that later.
+    #[arg(long, env = "KITH_PING_SECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub ping_seconds: u64,
 }
 
 /// Where the data is.
@@ -88,6 +96,22 @@ pub struct AuthConfig {
     pub session_days: u32,
 }
 
+/// Which documents run.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentConfig {
+    /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
+    /// All are checked at the start.
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    pub trusted: Option<PathBuf>,
+    /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
+    #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
+    pub mode: TrustedMode,
+    /// Whether a federation router can ask this server as a subgraph: `_service` and `_entities`. Then nobody else
+    /// should reach it.
+    #[arg(long, env = "KITH_FEDERATION", value_enum, default_value_t = Switch::Off)]
+    pub federation: Switch,
+}
+
 /// What is written about it.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
@@ -106,6 +130,12 @@ pub enum Environment {
 pub enum Switch {
     On,
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustedMode {
+    Only,
+    Also,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -149,6 +179,7 @@ impl Config {
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
+        self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
@@ -242,6 +273,14 @@ mod tests {
         assert!(matches!(config.storage.database_url, DatabaseUrl::Sqlite(path) if path.as_os_str() == "kith.db"));
     }
 
+    /// Client developers are promised these; a story that sets its own would not notice a change.
+    #[test]
+    fn the_promised_times_are_the_defaults() {
+        let config = parse(&[]).expect("defaults are valid");
+        assert_eq!(config.server.heartbeat_seconds, 25);
+        assert_eq!(config.server.ping_seconds, 20);
+    }
+
     #[test]
     fn bad_values_stop_the_start() {
         for arguments in [
@@ -254,6 +293,10 @@ mod tests {
             &["--allowed-origins", "https://app.example/path"],
             &["--env", "production"],
             &["--reconcile-interval", "0"],
+            &["--heartbeat-seconds", "0"],
+            &["--heartbeat-seconds", "51"],
+            &["--ping-seconds", "0"],
+            &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

@@ -11,6 +11,7 @@ mod friends;
 mod front_door;
 mod guard;
 mod inputs;
+mod liveness;
 mod messages;
 mod migrations;
 mod npm_clients;
