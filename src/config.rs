@@ -19,6 +19,8 @@ pub struct Config {
     #[command(flatten)]
     pub rate_limits: Rules,
     #[command(flatten)]
+    pub documents: DocumentConfig,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -99,6 +101,22 @@ pub struct AuthConfig {
     pub session_days: u32,
 }
 
+/// Which documents run.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentConfig {
+    /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
+    /// All are checked at the start.
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    pub trusted: Option<PathBuf>,
+    /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
+    #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
+    pub mode: TrustedMode,
+    /// Whether a federation router can ask this server as a subgraph: `_service` and `_entities`. Then nobody else
+    /// should reach it.
+    #[arg(long, env = "KITH_FEDERATION", value_enum, default_value_t = Switch::Off)]
+    pub federation: Switch,
+}
+
 /// What is written about it.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
@@ -117,6 +135,12 @@ pub enum Environment {
 pub enum Switch {
     On,
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustedMode {
+    Only,
+    Also,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -160,6 +184,7 @@ impl Config {
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
+        self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }

@@ -85,10 +85,10 @@ pub struct ServerState {
 /// cut off, with a line in the log.
 ///
 /// Fails only if the listener does.
-pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    metrics::install();
+pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    let app = Arc::clone(&engine.app);
     let state = ServerState {
-        engine: Arc::new(Engine::new(Arc::clone(&app))),
+        engine: Arc::new(engine),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),

@@ -19,4 +19,5 @@ mod processes;
 mod resume;
 mod schema;
 mod sessions;
+mod snapshots;
 mod sockets;
