@@ -131,6 +131,7 @@ impl Start {
     }
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
+        self.hub.learn_receipts(&self.subscriber).await?;
         // Read positions are state: there is nothing to catch up with.
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
         topic.unmute(&self.subscriber, i64::MAX);
@@ -140,6 +141,7 @@ impl Start {
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        hub.learn_receipts(&self.subscriber).await?;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -198,6 +200,9 @@ impl Start {
                     let last = last.entry(id).or_default();
                     *last = (*last).max(position);
                 } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
+                    continue;
+                }
+                if !self.subscriber.may_hear(&delivery.event) {
                     continue;
                 }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };

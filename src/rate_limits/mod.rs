@@ -9,6 +9,8 @@
 //! | [`Action::Discovery`] | viewer | 30 | 2 s | everywhere |
 //! | [`Action::SendInvite`] | viewer | 30 | 60 s | everywhere |
 //! | [`Action::SendMessage`] | viewer | 100 | 0.05 s | in each process |
+//! | [`Action::React`] | viewer | 60 | 0.25 s | everywhere |
+//! | [`Action::SearchMessages`] | viewer | 30 | 1 s | everywhere |
 //!
 //! *Everywhere*: in Redis when there is one, so that several processes count together; else, and while Redis is slow
 //! or away, in the process. A send never waits for Redis, so that its limit holds for each process by itself.
@@ -48,6 +50,10 @@ pub enum Action {
     SendInvite,
     /// `sendMessage`, by viewer.
     SendMessage,
+    /// `addReaction` and `removeReaction`, by viewer.
+    React,
+    /// `searchMessages`, by viewer.
+    SearchMessages,
 }
 
 /// How often an action may happen.
@@ -69,7 +75,7 @@ enum Reach {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Register,
         Self::SignIn,
         Self::SignInFromAddress,
@@ -77,6 +83,8 @@ impl Action {
         Self::Discovery,
         Self::SendInvite,
         Self::SendMessage,
+        Self::React,
+        Self::SearchMessages,
     ];
 
     const fn rule(self) -> Rule {
@@ -89,6 +97,8 @@ impl Action {
             Self::Discovery => ("discovery", 30, 2_000, Everywhere),
             Self::SendInvite => ("send-invite", 30, 60_000, Everywhere),
             Self::SendMessage => ("send-message", 100, 50, Process),
+            Self::React => ("react", 60, 250, Everywhere),
+            Self::SearchMessages => ("search-messages", 30, 1_000, Everywhere),
         };
         Rule { name, burst, interval: Duration::from_millis(interval_ms), reach }
     }
