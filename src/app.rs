@@ -21,7 +21,7 @@ use crate::{
     delivery::Hub,
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
-    messages::Committer,
+    messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
 };
@@ -53,6 +53,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Feeds the index of message search.
+    pub search_index: SearchIndex,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -100,6 +102,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         epoch,
         hub,
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        search_index: SearchIndex::default(),
         bus,
         clock,
         db,

@@ -84,6 +84,9 @@ pub struct StorageConfig {
     /// Seconds between two comparisons of what was delivered with the event log.
     #[arg(long, env = "KITH_RECONCILE_SECONDS", default_value = "2", value_parser = parse_reconcile)]
     pub reconcile_interval: Duration,
+    /// Seconds between two looks for messages that message search has yet to index. A search looks by itself, too.
+    #[arg(long, env = "KITH_SEARCH_INDEX_SECONDS", default_value = "3", value_parser = parse_reconcile)]
+    pub search_interval: Duration,
 }
 
 /// Signing in.

@@ -135,6 +135,7 @@ impl Start {
     }
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
+        self.hub.learn_receipts(&self.subscriber).await?;
         // Read positions are state: there is nothing to catch up with.
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
         topic.unmute(&self.subscriber, i64::MAX);
@@ -144,6 +145,7 @@ impl Start {
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        hub.learn_receipts(&self.subscriber).await?;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -210,6 +212,9 @@ impl Start {
                     && topic::moves_state(&delivery.event, Some(viewer_id))
                 {
                     moved.insert(id);
+                }
+                if !self.subscriber.may_hear(&delivery.event) {
+                    continue;
                 }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
                 let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);

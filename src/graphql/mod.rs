@@ -36,6 +36,7 @@ pub struct Query(
     node::NodeQuery,
     crate::users::graphql::UserQuery,
     crate::conversations::graphql::ConversationQuery,
+    crate::messages::graphql::MessageQuery,
 );
 
 /// Everything that can be changed.

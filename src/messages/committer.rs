@@ -285,7 +285,12 @@ impl Lane {
                         position: Some(position),
                         log_id: None,
                         occurred_at: now,
-                        event: Event::Message { change: MessageChange::Added, message: Arc::clone(&message), sender },
+                        event: Event::Message {
+                            change: MessageChange::Added,
+                            message: Arc::clone(&message),
+                            sender,
+                            reactions: Some(Vec::new()),
+                        },
                     }));
                     Ok(Sent { message, replayed: false })
                 }

@@ -81,6 +81,10 @@ actions! {
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
     /// `sendMessage`. A repeat of an earlier send is answered in any case.
     SendMessage "SEND_MESSAGE" 100 / 5 s Viewer, "You send messages too fast.";
+    /// `addReaction` and `removeReaction`.
+    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    /// `searchMessages`.
+    SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
 }
 
 impl Rule {

@@ -87,12 +87,7 @@ pub struct ServerState {
 /// Fails only if the listener does.
 pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
     let app = Arc::clone(&engine.app);
-    let state = ServerState {
-        engine: Arc::new(engine),
-        app,
-        closing: stop.clone(),
-        sockets: TaskTracker::new(),
-    };
+    let state = ServerState { engine: Arc::new(engine), app, closing: stop.clone(), sockets: TaskTracker::new() };
     let front = Front::new(state.clone());
     let config = &state.app.config.server;
     let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));
@@ -103,6 +98,7 @@ pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken)
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;
