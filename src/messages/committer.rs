@@ -16,6 +16,7 @@ use entity::{ConversationId, MessageId, Timestamp, UserId, message, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::{
     actions::not_friends,
@@ -141,6 +142,43 @@ impl Reason {
             }
         }
     }
+}
+
+/// What the SQL answers for a draft: the outcome, the message that its key made earlier, and for an added one its
+/// sequence, its position and the sender's columns.
+type Answer = (i16, Option<Uuid>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<bool>, Option<i64>);
+
+/// The answers are in the order of the drafts.
+fn verdicts(drafts: &[&Draft], answers: Vec<Answer>) -> Result<Vec<Verdict>, sqlx::Error> {
+    if answers.len() != drafts.len() {
+        return Err(sqlx::Error::Protocol(format!("{} verdicts for {} drafts", answers.len(), drafts.len())));
+    }
+    drafts.iter().zip(answers).map(|(draft, answer)| verdict(draft, answer)).collect()
+}
+
+fn verdict(draft: &Draft, answer: Answer) -> Result<Verdict, sqlx::Error> {
+    Ok(match answer {
+        (
+            0,
+            _,
+            Some(sequence),
+            Some(position),
+            Some(username),
+            Some(display_name),
+            Some(discoverable),
+            Some(created_at),
+        ) => {
+            let created_at = Timestamp(created_at);
+            let sender = user::Model { id: draft.sender_id, username, display_name, discoverable, created_at };
+            Verdict::Added { sequence, position, sender: Arc::new(sender) }
+        }
+        (1, Some(earlier), ..) => Verdict::Replayed(MessageId(earlier)),
+        (2, ..) => Verdict::Refused(Reason::KeyConflict),
+        (3, ..) => Verdict::Refused(Reason::NotMember),
+        (4, ..) => Verdict::Refused(Reason::NotOpen),
+        (5, ..) => Verdict::Refused(Reason::NoReplyTarget),
+        other => return Err(sqlx::Error::Protocol(format!("not a verdict: {other:?}"))),
+    })
 }
 
 struct Waiting {
