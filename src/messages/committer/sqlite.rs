@@ -17,11 +17,12 @@ pub const PREPARE: &str = "\
 
 /// Judges, numbers and writes the drafts of `?1`, at the moment `?2`, and answers as `send_messages` of PostgreSQL does.
 /// Sent as one, because each statement of its own would be two more trips between threads. Only the first that has
-/// parameters may have them: the driver counts on from one statement to the next.
+/// parameters may have them: the driver counts on from one statement to the next. `OR FAIL` spares the journals that
+/// would undo a statement which fails half-way: the whole transaction is undone then.
 const SEND: &str = "\
     DELETE FROM draft;\
     \
-    INSERT INTO draft \
+    INSERT OR FAIL INTO draft \
     WITH input AS MATERIALIZED (\
         SELECT key AS n, unhex(value ->> 0) AS id, unhex(value ->> 1) AS conversation_id, unhex(value ->> 2) AS sender_id, \
             value ->> 3 AS body, unhex(value ->> 4) AS reply_to_id, value ->> 5 AS key, unhex(value ->> 6) AS hash \
@@ -46,21 +47,21 @@ const SEND: &str = "\
         sequence + sum(outcome = 0) OVER so_far, position + sum(outcome = 0) OVER so_far \
     FROM judged WINDOW so_far AS (PARTITION BY conversation_id ORDER BY n);\
     \
-    INSERT INTO message \
+    INSERT OR FAIL INTO message \
         (id, conversation_id, sequence, sender_id, body, reply_to_id, idempotency_key, input_hash, created_at) \
     SELECT id, conversation_id, sequence, sender_id, body, reply_to_id, key, hash, created_at \
     FROM draft WHERE outcome = 0 ORDER BY n;\
     \
-    INSERT INTO event (kind, conversation_id, position, message_id, created_at) \
+    INSERT OR FAIL INTO event (kind, conversation_id, position, message_id, created_at) \
     SELECT 1, conversation_id, position, id, created_at FROM draft WHERE outcome = 0 ORDER BY n;\
     \
-    UPDATE conversation \
+    UPDATE OR FAIL conversation \
     SET sequence = t.sequence, position = t.position, last_activity_at = max(last_activity_at, t.created_at) \
     FROM (SELECT conversation_id, max(sequence) AS sequence, max(position) AS position, created_at \
           FROM draft WHERE outcome = 0 GROUP BY 1) t \
     WHERE conversation.id = t.conversation_id;\
     \
-    UPDATE member SET last_read_sequence = t.sequence, last_read_at = t.created_at \
+    UPDATE OR FAIL member SET last_read_sequence = t.sequence, last_read_at = t.created_at \
     FROM (SELECT conversation_id, sender_id, max(sequence) AS sequence, created_at \
           FROM draft WHERE outcome = 0 GROUP BY 1, 2) t \
     WHERE member.conversation_id = t.conversation_id AND member.user_id = t.sender_id \
