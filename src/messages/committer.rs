@@ -242,6 +242,13 @@ impl Lane {
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            // Sends whose requests have arrived and are only not read yet come along; nobody waits for more than that.
+            tokio::task::yield_now().await;
+            while batch.len() < MAX_BATCH
+                && let Ok(waiting) = receiver.try_recv()
+            {
+                batch.push(waiting);
+            }
             metrics::counter!(COMMITS).increment(1);
             metrics::histogram!(COMMIT_BATCH_SIZE).record(batch.len() as f64);
             self.commit(std::mem::take(&mut batch)).await;
@@ -284,8 +291,8 @@ impl Lane {
             let now = self.clock.now();
             let commit = async {
                 match self.db.is_postgres() {
-                    true => postgres::commit(self.db.writer().get_postgres_connection_pool(), drafts, now).await,
-                    false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), drafts, now).await,
+                    true => postgres::commit(self.db.lanes().get_postgres_connection_pool(), drafts, now).await,
+                    false => sqlite::commit(self.db.lanes().get_sqlite_connection_pool(), drafts, now).await,
                 }
             };
             let result = tokio::select! {
