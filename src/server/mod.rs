@@ -95,17 +95,16 @@ pub struct ServerState {
 ///
 /// `watchers` is where `/metrics` is asked for when it has an address of its own. It answers until the end.
 pub async fn run(
-    app: Arc<App>,
+    engine: Engine,
     listener: TcpListener,
     watchers: Option<TcpListener>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
-    metrics::install();
+    let app = Arc::clone(&engine.app);
+    let max_connections_per_address = app.config.server.max_connections_per_address.get() as usize;
     let state = ServerState {
-        engine: Arc::new(Engine::new(Arc::clone(&app))),
-        addresses: Addresses::new(
-            app.rate_limits.are_on().then(|| app.config.server.max_connections_per_address.get() as usize),
-        ),
+        engine: Arc::new(engine),
+        addresses: Addresses::new(app.rate_limits.are_on().then_some(max_connections_per_address)),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),
@@ -120,6 +119,7 @@ pub async fn run(
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
     if let Some(watchers) = watchers {
         let router = router_for_watchers(state.clone());

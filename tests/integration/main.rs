@@ -21,4 +21,5 @@ mod resume;
 mod roles;
 mod schema;
 mod sessions;
+mod snapshots;
 mod sockets;
