@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, MessageId, conversation, message, user};
+use entity::{ConversationId, MessageId, conversation, member, message, user};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QuerySelect};
 
 use super::{
@@ -85,11 +85,14 @@ pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     Ok(Arc::new(message))
 }
 
-/// The row locks of a change, conversation first as everywhere.
-async fn lock(tx: &Transaction<'_>, own: &Own) -> Result<(conversation::Model, message::Model), Error> {
+/// The row locks of a change, conversation first as everywhere. Refused for who is no longer in the conversation, as
+/// for a message that does not exist: the proof may be of the moment before.
+async fn lock(tx: &Transaction<'_>, own: &Own) -> Outcome<(conversation::Model, message::Model)> {
     let gone = || Error::internal("a message or its conversation is gone");
     let conversation = conversation::Entity::find_by_id(own.message().conversation_id).lock_exclusive();
     let conversation = conversation.one(tx.db()).await?.ok_or_else(gone)?;
+    let member = member::Entity::find_by_id((conversation.id, own.message().sender_id)).one(tx.db()).await?;
+    member.ok_or_else(no_message)?;
     let message = message::Entity::find_by_id(own.message().id).lock_exclusive().one(tx.db()).await?;
     Ok((conversation, message.ok_or_else(gone)?))
 }
@@ -101,6 +104,10 @@ async fn tell(tx: &mut Transaction<'_>, change: MessageChange, message: &message
     tx.record(conversation_id, Event::Message { change, message: Arc::new(message.clone()), sender: Arc::new(sender) })
         .await?;
     Ok(())
+}
+
+pub(super) fn no_message() -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId")
 }
 
 pub(super) fn not_friends() -> Refusal {

@@ -25,7 +25,7 @@ use crate::{
         app,
         ids::{GlobalId, decode_argument, decode_field},
         loaders::Loaders,
-        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        pagination::{Direction, PageArguments, PageInfo, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
     },
@@ -120,6 +120,13 @@ fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
 }
 
 connection!(MessageConnection, MessageEdge, Message);
+
+impl MessageConnection {
+    /// For who may not see the messages, whatever page they ask for.
+    pub fn nothing(_: &PageRequest<i64>) -> Self {
+        Self { page_info: PageInfo::default(), edges: Vec::new() }
+    }
+}
 
 /// A page of a conversation's messages. Sequences have no gaps, so the page is a range and its neighbours are known.
 pub async fn messages_page(
@@ -264,8 +271,7 @@ async fn own(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<access::Own> {
     let viewer = viewer(ctx)?;
     let id: MessageId = decode_field(id, "messageId")?;
     let readable = access::readable(&loaders(ctx), &viewer, id).await?;
-    let readable = readable
-        .ok_or_else(|| Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId"))?;
+    let readable = readable.ok_or_else(actions::no_message)?;
     let own = readable.own();
     Ok(own.ok_or_else(|| {
         Refusal::new(UserErrorCode::Forbidden, "Only its sender can change a message.").of_field("messageId")
@@ -332,6 +338,8 @@ impl MessageSubscription {
         feed.admit(async {
             let viewer = viewer(ctx)?;
             let id: ConversationId = decode_argument(&conversation_id, "conversationId")?;
+            // The position first, and the membership after it: an end of the membership is then above the position.
+            loaders(ctx).load(id).await?;
             let reader = crate::conversations::access::reader(&loaders(ctx), &viewer, id).await?;
             let reader = reader.ok_or(Error::NotFound("There is no such conversation."))?;
             let head = reader.conversation().position;

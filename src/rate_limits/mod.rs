@@ -8,6 +8,7 @@
 //! | [`Action::RefreshSession`] | address | 200 | 0.1 s | everywhere |
 //! | [`Action::Discovery`] | viewer | 30 | 2 s | everywhere |
 //! | [`Action::SendInvite`] | viewer | 30 | 60 s | everywhere |
+//! | [`Action::CreateGroup`] | viewer | 20 | 60 s | everywhere |
 //! | [`Action::SendMessage`] | viewer | 100 | 0.05 s | in each process |
 //!
 //! *Everywhere*: in Redis when there is one, so that several processes count together; else, and while Redis is slow
@@ -46,6 +47,8 @@ pub enum Action {
     Discovery,
     /// `sendInvite`, by viewer.
     SendInvite,
+    /// `createGroup`, by viewer.
+    CreateGroup,
     /// `sendMessage`, by viewer.
     SendMessage,
 }
@@ -69,13 +72,14 @@ enum Reach {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Register,
         Self::SignIn,
         Self::SignInFromAddress,
         Self::RefreshSession,
         Self::Discovery,
         Self::SendInvite,
+        Self::CreateGroup,
         Self::SendMessage,
     ];
 
@@ -88,6 +92,7 @@ impl Action {
             Self::RefreshSession => ("refresh-session", 200, 100, Everywhere),
             Self::Discovery => ("discovery", 30, 2_000, Everywhere),
             Self::SendInvite => ("send-invite", 30, 60_000, Everywhere),
+            Self::CreateGroup => ("create-group", 20, 60_000, Everywhere),
             Self::SendMessage => ("send-message", 100, 50, Process),
         };
         Rule { name, burst, interval: Duration::from_millis(interval_ms), reach }

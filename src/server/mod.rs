@@ -101,6 +101,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;
