@@ -34,12 +34,16 @@ pub(super) async fn member(
     Ok(member::Entity::find_by_id((id, user_id)).one(tx.db()).await?)
 }
 
-/// Whether somebody is a member of a conversation that is a group.
-pub(super) async fn is_in_group(db: &Db, id: ConversationId, user_id: UserId) -> Result<bool, Error> {
+/// Somebody's place in a conversation that is a group.
+pub(super) async fn look_for_member(
+    db: &Db,
+    id: ConversationId,
+    user_id: UserId,
+) -> Result<Option<member::Model>, Error> {
     let member = member::Entity::find_by_id((id, user_id))
         .join(JoinType::InnerJoin, member::Relation::Conversation.def())
         .filter(conversation::Column::Kind.eq(conversation::Kind::Group));
-    Ok(member.one(db.read()).await?.is_some())
+    Ok(member.one(db.read()).await?)
 }
 
 pub(super) async fn count_members(tx: &Transaction<'_>, id: ConversationId) -> Result<u64, Error> {

@@ -75,8 +75,8 @@ pub async fn send_to_group(
 ) -> Outcome<Changed> {
     let (username, note) = parse("group", username, note)?;
     app.rate_limits.check(Action::SendInvite, &viewer.user_id().0.to_string()).await?;
-    // Who is not in the group learns nothing from the answer about the person.
-    groups::access::reads(app, viewer, group_id).await.map_err(of_group)?;
+    // Who may not invite learns nothing from the answer about the person.
+    groups::access::look(app, viewer, group_id, Act::Invite).await.map_err(of_group)?;
     let invitee = users::access::visible_by_name(app, viewer, &username).await?.ok_or_else(|| nobody("group"))?.id();
     if invitee == viewer.user_id() {
         return Err(yourself("group").into());
