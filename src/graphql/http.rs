@@ -33,7 +33,10 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Executed, GraphqlRequest, bad_request, coded};
-use crate::server::{ServerState, request::context_of};
+use crate::{
+    rate_limits,
+    server::{ServerState, request::context_of},
+};
 
 /// Most bytes of a request's body.
 pub const MAX_BODY: usize = 128 * 1024;
@@ -150,7 +153,7 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
         OperationType::Query | OperationType::Mutation => {}
     }
     let context = context_of(parts, state);
-    let Executed { response, began, retry_after } = state.engine.execute(prepared, context).await;
+    let Executed { response, began, retry_after, counted } = state.engine.execute(prepared, context).await;
     let mut answer = if began {
         encode(StatusCode::OK, media_type, &response)
     } else {
@@ -158,6 +161,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
     };
     if let Some(seconds) = retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some((policies, limits)) = rate_limits::header_fields(&counted) {
+        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", limits)] {
+            let value = HeaderValue::try_from(value).expect("names and numbers can stand in a header");
+            answer.headers_mut().insert(name, value);
+        }
     }
     answer
 }

@@ -12,6 +12,7 @@ mod front_door;
 mod groups;
 mod guard;
 mod inputs;
+mod liveness;
 mod messages;
 mod migrations;
 mod npm_clients;

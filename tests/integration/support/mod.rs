@@ -46,7 +46,7 @@ pub use self::{
     redis::Redis,
     server::{Options, Server},
     socket::{Ended, Frame, Heard, RawSocket, Socket, Upgrade, UpgradeRefused},
-    sse::EventSource,
+    sse::{EventSource, SleepingEventSource},
     wait::{PATIENCE, eventually, within},
     world::{World, tell},
 };
