@@ -45,6 +45,7 @@ pub struct Mutation(
     crate::accounts::graphql::AccountMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
+    crate::groups::graphql::GroupMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );

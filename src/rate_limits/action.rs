@@ -79,6 +79,12 @@ actions! {
     Discovery "DISCOVERY" 30 / 60 s Viewer, "You look for people too often.";
     /// `sendInvite`.
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
+    /// `createGroup`.
+    CreateGroup "CREATE_GROUP" 20 / 1200 s Viewer, "You have made too many groups.";
+    /// `createInviteLink`.
+    CreateInviteLink "CREATE_INVITE_LINK" 30 / 900 s Viewer, "You have made too many invite links.";
+    /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
+    UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
     /// `sendMessage`. A repeat of an earlier send is answered in any case.
     SendMessage "SEND_MESSAGE" 100 / 5 s Viewer, "You send messages too fast.";
     /// `addReaction` and `removeReaction`.

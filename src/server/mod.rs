@@ -99,6 +99,7 @@ pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken)
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;

@@ -9,6 +9,7 @@ mod constant_cost;
 mod durability;
 mod friends;
 mod front_door;
+mod groups;
 mod guard;
 mod inputs;
 mod liveness;

@@ -125,9 +125,16 @@ impl World {
 
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
+        self.count_where(table, "TRUE").await
+    }
+
+    /// How many rows of a table are so.
+    pub async fn count_where(&self, table: &str, condition: &str) -> i64 {
         let database = self.database().await;
-        let statement =
-            Statement::from_string(database.get_database_backend(), format!(r#"SELECT count(*) FROM "{table}""#));
+        let statement = Statement::from_string(
+            database.get_database_backend(),
+            format!(r#"SELECT count(*) FROM "{table}" WHERE {condition}"#),
+        );
         let row = database.query_one_raw(statement).await.expect("the table can be read").expect("a row");
         database.close().await.expect("closes");
         row.try_get_by_index(0).expect("a number")
