@@ -19,6 +19,7 @@ use super::{
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
     sharing,
+    streams::Open,
     topic::{self, Ear, GroupKey, Listening, Subscriber, Topic},
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
+    rate_limits::Action,
 };
 
 /// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
@@ -40,6 +42,7 @@ pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     catching_up: tokio::task::AbortHandle,
+    _open: Option<Open>,
 }
 
 impl Drop for Subscription {
@@ -60,23 +63,29 @@ pub async fn subscribe(
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
     let hub = Arc::clone(&engine.app.hub);
-    let source = {
-        // Never closed.
-        let _turn = hub.turns.acquire().await;
-        operation.admit().await?
-    };
-    let viewer = operation.context().caller.viewer().map_err(|error| {
+    let refuse = |error: Error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
         ]);
         engine.finish(&mut response, operation.context());
         response
-    })?;
+    };
+    if let Ok(viewer) = operation.context().caller.viewer() {
+        let subject = viewer.user_id().0.to_string();
+        engine.app.rate_limits.check(Action::Subscribe, &subject).await.map_err(refuse)?;
+    }
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
+    let viewer = operation.context().caller.viewer().map_err(refuse)?;
+    let open = engine.app.streams.open(viewer.session_id(), &source).map_err(refuse)?;
     let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
     let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
     // Boxed: a task's own memory stays as long as its handle, and this one's future is large.
     let catching_up = tokio::spawn(Box::pin(start.run())).abort_handle();
-    Ok(Subscription { hub, subscriber, catching_up })
+    Ok(Subscription { hub, subscriber, catching_up, _open: open })
 }
 
 struct Start {

@@ -32,7 +32,7 @@ fn texts() -> Vec<String> {
 }
 
 /// Every operation that takes a text, as `$x`.
-const PLACES: &[&str] = &[
+pub const PLACES: &[&str] = &[
     "query($x: ID!) { node(id: $x) { id } }",
     "query($x: [ID!]!) { nodes(ids: $x) { id } }",
     "query($x: ID!) { conversation(id: $x) { id } }",
