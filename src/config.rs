@@ -101,7 +101,7 @@ pub struct AuthConfig {
 pub struct DocumentConfig {
     /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
     /// All are checked at the start.
-    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS", value_parser = parse_path)]
     pub trusted: Option<PathBuf>,
     /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
     #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
@@ -224,6 +224,11 @@ fn parse_origin(text: &str) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// Unlike clap's own, takes an empty one, for an unset one.
+fn parse_path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
+}
+
 fn parse_redis_url(text: &str) -> Result<SecretString, String> {
     if text.is_empty() {
         return Ok(SecretString::default());
@@ -298,6 +303,7 @@ mod tests {
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
+            &["--trusted-documents-mode", "never"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
@@ -305,7 +311,10 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_an_unset_one() {
-        let config = parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", ""]).expect("valid");
+        let config =
+            parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", "", "--trusted-documents", ""])
+                .expect("valid");
+        assert!(config.documents.trusted.is_none());
         assert!(config.server.allowed_origins.is_empty());
         assert!(config.storage.redis_url.is_none() && config.auth.jwt_secret.is_none());
         assert!(parse(&["--env", "production", "--jwt-secret", ""]).is_err());

@@ -507,9 +507,15 @@ mod tests {
                 .expect("is read");
         assert_eq!((request.query.as_deref(), request.operation_name.as_deref()), (Some("{a}"), Some("A")));
         assert_eq!(request.variables.expect("are there").len(), 1);
-        for bad in
-            ["", "query=", "documentId=", "query=a&query=b", "query=a&variables=1", "query=a&variables=[]", "query=a&extensions=1"]
-        {
+        for bad in [
+            "",
+            "query=",
+            "documentId=",
+            "query=a&query=b",
+            "query=a&variables=1",
+            "query=a&variables=[]",
+            "query=a&extensions=1",
+        ] {
             assert!(from_query_string(bad).is_err(), "{bad}");
         }
         let with_null = from_query_string("query=a&variables=null&extensions=null").expect("is read");

@@ -153,7 +153,9 @@ mod tests {
     fn a_request_names_its_document_by_hash_or_id() {
         let hash = hash_of("{id}");
         let is = |id: &str, is_hash| Ok(Some(Name { id: id.to_owned(), is_hash }));
-        let of_apollo = |hash: &str| format!(r#"{{"extensions":{{"persistedQuery":{{"version":1,"sha256Hash":"{hash}","miss":true}}}}}}"#);
+        let of_apollo = |hash: &str| {
+            format!(r#"{{"extensions":{{"persistedQuery":{{"version":1,"sha256Hash":"{hash}","miss":true}}}}}}"#)
+        };
         assert_eq!(named(r#"{"query":"{id}"}"#), Ok(None));
         assert_eq!(named(r#"{"query":"{id}","extensions":{"persistedQuery":null}}"#), Ok(None));
         assert_eq!(named(&of_apollo(&hash)), is(&hash, true));
@@ -181,7 +183,9 @@ mod tests {
         let hash = hash_of("{__typename}");
         assert_eq!(hash, "ecf4edb46db40b5132295c0291d62fb65d6759a9eedfa4d5d612dd5ec54a6b38");
         assert!(is_hash_of(&hash, "{__typename}"));
-        for wrong in ["", "é", &hash[1..], &format!("{hash}0"), &hash.replace('e', "g"), &"é".repeat(32), &"+1".repeat(32)] {
+        for wrong in
+            ["", "é", &hash[1..], &format!("{hash}0"), &hash.replace('e', "g"), &"é".repeat(32), &"+1".repeat(32)]
+        {
             assert!(!is_hash_of(wrong, "{__typename}"), "{wrong}");
             assert!(PersistedQueries::default().get(wrong).is_none(), "{wrong}");
         }

@@ -204,7 +204,10 @@ mod tests {
         let relay = serde_json::json!({"r1": SERVER, "r2": "subscription S($after: String) { events(after: $after) { cursor } }"});
         let trusted = load(&[
             ("server.graphql", SERVER),
-            ("login.gql", "mutation Login($input: LoginInput!) { login(input: $input) { accessToken userErrors { code } } }"),
+            (
+                "login.gql",
+                "mutation Login($input: LoginInput!) { login(input: $input) { accessToken userErrors { code } } }",
+            ),
             ("apollo.json", &apollo.to_string()),
             ("persisted-documents.json", &relay.to_string()),
             ("two.graphql", "query A { server { version } } query B($id: ID!) { node(id: $id) { id } }"),
@@ -218,21 +221,24 @@ mod tests {
             assert!(Arc::ptr_eq(server, trusted.by_id(same).expect(same)), "{same}");
         }
         assert!(Arc::ptr_eq(server, trusted.by_text(SERVER).expect("by its text")));
-        assert!(trusted.by_id("apollo-1").is_some() && trusted.by_id("r2").is_some() && trusted.by_id("login").is_some());
+        assert!(
+            trusted.by_id("apollo-1").is_some() && trusted.by_id("r2").is_some() && trusted.by_id("login").is_some()
+        );
         assert!(trusted.by_id("README").is_none() && trusted.by_text("{ server { version } }").is_none());
     }
 
     #[tokio::test]
     async fn a_bad_one_is_named_with_the_reason() {
         let manifest = |version: u32, format: &str| {
-            serde_json::json!({"format": format, "version": version, "operations": [{"id": "x", "body": SERVER}]}).to_string()
+            serde_json::json!({"format": format, "version": version, "operations": [{"id": "x", "body": SERVER}]})
+                .to_string()
         };
         for (file, text, said) in [
             ("a.graphql", "{ nothing }", "Unknown field \"nothing\""),
             ("a.graphql", "{ server { version }", "Syntax error at line 1"),
             ("a.graphql", "query A { server { version } } query B { viewer { secret } }", "Unknown field \"secret\""),
             ("a.graphql", "subscription { nothing }", "Unknown field \"nothing\""),
-            ("a.graphql", "query($id: String) { node(id: $id) { id } }", "$id"),
+            ("a.graphql", "query($n: Boolean) { user(username: $n) { id } }", "\"n\""),
             ("a.graphql", "{ server { limits { ...F } } } fragment F on Query { ...F }", "F"),
             ("a.graphql", "", "Syntax error"),
             ("a.json", "[]", "neither a manifest nor"),

@@ -87,12 +87,7 @@ pub struct ServerState {
 /// Fails only if the listener does.
 pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
     let app = Arc::clone(&engine.app);
-    let state = ServerState {
-        engine: Arc::new(engine),
-        app,
-        closing: stop.clone(),
-        sockets: TaskTracker::new(),
-    };
+    let state = ServerState { engine: Arc::new(engine), app, closing: stop.clone(), sockets: TaskTracker::new() };
     let front = Front::new(state.clone());
     let config = &state.app.config.server;
     let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));

@@ -15,6 +15,7 @@ mod liveness;
 mod messages;
 mod migrations;
 mod npm_clients;
+mod persisted;
 mod processes;
 mod resume;
 mod schema;
