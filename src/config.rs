@@ -180,6 +180,14 @@ impl Config {
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
         self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
+        let only_trusted = self.documents.trusted.is_some() && self.documents.mode == TrustedMode::Only;
+        if self.documents.federation == Switch::On && only_trusted {
+            return Err(
+                "KITH_FEDERATION=on cannot go with KITH_TRUSTED_DOCUMENTS: a router makes its documents as it \
+                        goes; KITH_TRUSTED_DOCUMENTS_MODE=also lets them run"
+                    .into(),
+            );
+        }
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
@@ -304,6 +312,7 @@ mod tests {
             &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
             &["--trusted-documents-mode", "never"],
+            &["--federation", "on", "--trusted-documents", "d"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }

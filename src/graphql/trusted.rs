@@ -18,13 +18,13 @@ use std::{
 };
 
 use async_graphql::{
-    Response, ServerError,
+    Response, Schema, ServerError,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
 };
 use serde::Deserialize;
 
 use super::{
-    assemble,
+    Mutation, Query, Subscription, assemble,
     documents::{CachedDocument, DocumentCache},
     persisted::hash_of,
 };
@@ -143,7 +143,7 @@ fn read_manifest(json: &str) -> Result<BTreeMap<String, String>, String> {
 }
 
 /// Holds documents against the schema and executes nothing.
-struct Validator(super::KithSchema);
+struct Validator(Schema<Query, Mutation, Subscription>);
 
 struct ExecuteNothing;
 
