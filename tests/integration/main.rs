@@ -17,6 +17,7 @@ mod liveness;
 mod messages;
 mod migrations;
 mod npm_clients;
+mod persisted;
 mod processes;
 mod resume;
 mod roles;

@@ -162,7 +162,10 @@ full_story!(the_sample_for_nginx_works, |world| async {
         .replace("realtime:8000", &format!("127.0.0.1:{}", realtime.port))
         .replace("listen 80;", &format!("listen 127.0.0.1:{port};"));
     for port in [api.port, realtime.port, port] {
-        assert!(sample.contains(&format!("127.0.0.1:{port};")), "the sample names what the story puts in place: {sample}");
+        assert!(
+            sample.contains(&format!("127.0.0.1:{port};")),
+            "the sample names what the story puts in place: {sample}"
+        );
     }
     let (dir, config) = (world.file("nginx"), world.file("nginx.conf"));
     std::fs::create_dir(&dir).expect("a directory can be made");
