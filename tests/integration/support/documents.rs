@@ -44,6 +44,7 @@ pub const READ_RECEIPTS: &str = "
 pub fn input_type(mutation: &str) -> String {
     match mutation {
         "acceptInvite" | "rejectInvite" | "revokeInvite" => "InviteActionInput".into(),
+        "addReaction" | "removeReaction" => "ReactionInput".into(),
         "removeFriend" | "blockUser" | "unblockUser" => "UserActionInput".into(),
         _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
     }
