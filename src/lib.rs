@@ -13,6 +13,7 @@ pub mod error;
 pub mod events;
 pub mod graphql;
 pub mod rate_limits;
+pub mod redis;
 pub mod server;
 
 pub mod accounts;

@@ -448,11 +448,7 @@ impl MemberEdge {
             node,
             role: row.role.into(),
             joined_at: row.joined_at.into(),
-            read: ReadPosition {
-                user_id: row.user_id,
-                sequence: row.last_read_sequence,
-                read_at: row.last_read_at,
-            },
+            read: ReadPosition { user_id: row.user_id, sequence: row.last_read_sequence, read_at: row.last_read_at },
         }
     }
 }

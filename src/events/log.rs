@@ -11,14 +11,17 @@ use std::{
 };
 
 use entity::{
-    ConversationId, InviteId, MessageId, SessionId, Timestamp, UserId, conversation, event, invite, member, message, user,
+    ConversationId, InviteId, MessageId, SessionId, Timestamp, UserId, conversation, event, invite, member, message,
+    user,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
 use super::{Delivery, EmojiCount, Event, MessageChange, Topic};
-use crate::{conversations::store::Receipts, db::Db, error::Error, graphql::loaders::Key, messages::store::ReactionsTo};
+use crate::{
+    conversations::store::Receipts, db::Db, error::Error, graphql::loaders::Key, messages::store::ReactionsTo,
+};
 
 /// Events that are read at once.
 pub const BATCH: u64 = 500;
@@ -233,8 +236,11 @@ async fn reactions_to(
     db: &Db,
     messages: &HashMap<MessageId, Arc<message::Model>>,
 ) -> Result<HashMap<ReactionsTo, Vec<EmojiCount>>, Error> {
-    let keys: Vec<ReactionsTo> =
-        messages.values().filter(|message| message.deleted_at.is_none()).map(|message| ReactionsTo(message.id)).collect();
+    let keys: Vec<ReactionsTo> = messages
+        .values()
+        .filter(|message| message.deleted_at.is_none())
+        .map(|message| ReactionsTo(message.id))
+        .collect();
     match keys.is_empty() {
         true => Ok(HashMap::new()),
         false => ReactionsTo::load(db, &keys).await,

@@ -154,10 +154,7 @@ async fn finish_to_react(mut tx: Transaction<'_>, message: message::Model, chang
 }
 
 /// The row locks of a change, conversation first as everywhere.
-async fn lock(
-    tx: &Transaction<'_>,
-    message: &message::Model,
-) -> Result<(conversation::Model, message::Model), Error> {
+async fn lock(tx: &Transaction<'_>, message: &message::Model) -> Result<(conversation::Model, message::Model), Error> {
     let gone = || Error::internal("a message or its conversation is gone");
     let conversation = conversation::Entity::find_by_id(message.conversation_id).lock_exclusive();
     let conversation = conversation.one(tx.db()).await?.ok_or_else(gone)?;

@@ -430,9 +430,8 @@ fn message_payload(outcome: crate::error::Outcome<Arc<message::Model>>) -> async
 
 fn reaction_payload(outcome: crate::error::Outcome<actions::Reacted>) -> async_graphql::Result<MessagePayload> {
     let (reacted, user_errors) = payload(outcome)?;
-    let edge = |Reacted { message, reactions }| {
-        Message { row: message, sender: None, reactions: Some(reactions) }.into_edge()
-    };
+    let edge =
+        |Reacted { message, reactions }| Message { row: message, sender: None, reactions: Some(reactions) }.into_edge();
     Ok(MessagePayload { message_edge: reacted.map(edge), user_errors })
 }
 

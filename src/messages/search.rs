@@ -34,7 +34,10 @@ use crate::{
 };
 
 /// The statements that find, for whoever wants to see how the database goes about it.
-pub use self::{postgres::FIND as FIND_ON_POSTGRES, sqlite::FIND as FIND_ON_SQLITE};
+pub use self::{
+    postgres::{FIND as FIND_ON_POSTGRES, PLAN as PLAN_ON_POSTGRES},
+    sqlite::FIND as FIND_ON_SQLITE,
+};
 
 /// How long the database may look.
 const TIME_LIMIT: Duration = Duration::from_secs(2);

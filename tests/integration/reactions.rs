@@ -235,19 +235,28 @@ full_story!(reactions_are_heard_in_one_order_in_two_processes, |world| async {
     );
     let n = 1 + 2 * faces.len();
     let (by_alice, by_bob) = (alice_hears.take(n).await, bob_hears.take(n).await);
-    assert_eq!(by_alice, by_bob);
+    // What one of them had to read from the log shows the state as it was then, so only the order is compared.
+    let order = |heard: &[Value]| heard.iter().map(|event| event["cursor"].clone()).collect::<Vec<Value>>();
+    assert_eq!(order(&by_alice), order(&by_bob));
+    assert_eq!(by_alice.last(), by_bob.last());
     let last = by_alice.last().expect("some");
     assert!(reactions(last).as_array().expect("a list").iter().all(|one| one["count"] == 2), "{last}");
     assert_eq!(standing(&at_b, &message).await, standing(&at_a, &message).await);
 });
 
 story!(a_new_message_asks_the_database_nothing_about_reactions, |world| async {
-    let server = world.server_with(Options::default().set("RUST_LOG", "warn,sqlx::query=debug")).await;
+    let server = world.server_with(
+        Options::default().set("RUST_LOG", "warn,sqlx::query=debug").set("KITH_LOG_FORMAT", "json"),
+    )
+    .await;
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
     let after = json!({"conversationId": conversation, "after": cursor_now(&bob, &alice, &conversation).await});
     let (alice_socket, bob_socket) = tokio::join!(alice.socket(), bob.socket());
     let mut ears = [alice_socket.subscribe(OWN, after.clone()), bob_socket.subscribe(OWN, after)];
-    let n_asked = || server.logged().lines().filter(|line| line.contains("FROM \"reaction\"")).count();
+    let n_asked = || {
+        let is_one = |line: &&str| line.contains("\"target\":\"sqlx::query\"") && line.contains("reaction");
+        server.logged().lines().filter(is_one).count()
+    };
     let mut message = alice.send(&conversation, "Live?").await;
     for ears in &mut ears {
         ears.next().await;

@@ -1,7 +1,7 @@
 //! Finding messages by their words.
 
 use futures_util::future::join_all;
-use kith::messages::search::{FIND_ON_POSTGRES, FIND_ON_SQLITE};
+use kith::messages::search::{FIND_ON_POSTGRES, FIND_ON_SQLITE, PLAN_ON_POSTGRES};
 use serde_json::{Value, json};
 use sqlx::{Connection, Row};
 
@@ -287,6 +287,8 @@ story!(a_rare_word_among_many_messages_is_found_by_the_index, |world| async {
         Backend::Full => {
             let mut database = sqlx::PgConnection::connect(&world.database_url).await.expect("connects");
             let explain = format!("EXPLAIN {FIND_ON_POSTGRES}");
+            let settings = format!("BEGIN; {PLAN_ON_POSTGRES}");
+            sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut database).await.expect("is set");
             let user: uuid::Uuid = sqlx::query_scalar("SELECT id FROM \"user\" WHERE username = 'bob'")
                 .fetch_one(&mut database)
                 .await

@@ -173,8 +173,11 @@ mod tests {
             ("tea -milk", r#""tea" -"milk""#, r#"body : (("tea") NOT ("milk"))"#),
             (r#"-"no milk" tea -x"#, r#""tea" -"no milk" -"x""#, r#"body : (("tea") NOT ("no milk" OR "x"))"#),
             ("foo-bar", r#""foo bar""#, r#"body : ("foo bar")"#),
-            ("a OR b AND NOT NEAR(c)", r#""a" "or" "b" "and" "not" "near c""#,
-                r#"body : ("a" AND "or" AND "b" AND "and" AND "not" AND "near c")"#),
+            (
+                "a OR b AND NOT NEAR(c)",
+                r#""a" "or" "b" "and" "not" "near c""#,
+                r#"body : ("a" AND "or" AND "b" AND "and" AND "not" AND "near c")"#,
+            ),
             (r#"open "quote"#, r#""open" "quote""#, r#"body : ("open" AND "quote")"#),
             ("pre* col:x ^y (z)", r#""pre" "col x" "y" "z""#, r#"body : ("pre" AND "col x" AND "y" AND "z")"#),
             ("don't 3.14", r#""don t" "3 14""#, r#"body : ("don t" AND "3 14")"#),
