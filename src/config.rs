@@ -74,7 +74,7 @@ pub struct StorageConfig {
     /// Prefix of every Redis channel and key, so that several installations can share a Redis.
     #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith", value_parser = parse_redis_prefix)]
     pub redis_prefix: String,
-    /// Connections to PostgreSQL. More make it slower, not faster: sends are committed in groups.
+    /// Connections to PostgreSQL for all but sends, which have one for each commit lane. More make it slower, not faster.
     #[arg(long, env = "KITH_DATABASE_CONNECTIONS", default_value = "8")]
     pub connections: NonZeroU32,
     /// Batches of sends under way at once on PostgreSQL: one computes while another waits for the disk. More lanes make
