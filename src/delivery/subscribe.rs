@@ -145,9 +145,14 @@ impl Start {
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
         self.hub.learn_receipts(&self.subscriber).await?;
-        // Read positions are state: there is nothing to catch up with.
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
-        topic.unmute(&self.subscriber, i64::MAX);
+        // Read positions are state: there is nothing to catch up with. But the membership may have ended since the gate
+        // and before the seat; if it does after this look, its end has a number above the position.
+        let position = log::positions(self.hub.db(), &[conversation_id]).await?.remove(&conversation_id);
+        if !is_member(&self.hub, conversation_id, self.subscriber.viewer.user_id()).await? {
+            return Err(Stop::PutOut);
+        }
+        topic.unmute_reads(&self.subscriber, position.unwrap_or(0));
         Ok(())
     }
 
@@ -155,6 +160,8 @@ impl Start {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
         hub.learn_receipts(&self.subscriber).await?;
+        // What it joins meanwhile waits until it sits.
+        let _joining = self.subscriber.joining.lock().await;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -427,6 +434,7 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
+            let _joining = start.subscriber.joining.lock().await;
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {

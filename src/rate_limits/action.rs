@@ -79,6 +79,16 @@ actions! {
     Discovery "DISCOVERY" 30 / 60 s Viewer, "You look for people too often.";
     /// `sendInvite`.
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
+    /// `createGroup`.
+    CreateGroup "CREATE_GROUP" 20 / 1200 s Viewer, "You have made too many groups.";
+    /// `createInviteLink`.
+    CreateInviteLink "CREATE_INVITE_LINK" 30 / 900 s Viewer, "You have made too many invite links.";
+    /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
+    UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
+    /// `addReaction` and `removeReaction`.
+    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    /// `searchMessages`.
+    SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
     /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
     AnswerInvite "ANSWER_INVITE" 60 / 60 s Viewer, "You answer invites too fast.";
     /// `removeFriend`, `blockUser` and `unblockUser`.
@@ -97,10 +107,6 @@ actions! {
     ChangeProfile "CHANGE_PROFILE" 30 / 3600 s Viewer, "You change your profile too often.";
     /// `logout` and `revokeSession`.
     ManageSessions "MANAGE_SESSIONS" 60 / 60 s Viewer, "You end sessions too fast.";
-    /// `addReaction` and `removeReaction`.
-    React "REACT" 60 / 15 s Viewer, "You react too fast.";
-    /// `searchMessages`.
-    SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
 }
 
 impl Rule {
@@ -140,9 +146,9 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.period.as_secs();
         let (number, unit) = match seconds {
-            _ if seconds % 86_400 == 0 => (seconds / 86_400, "d"),
-            _ if seconds % 3600 == 0 => (seconds / 3600, "h"),
-            _ if seconds % 60 == 0 => (seconds / 60, "m"),
+            _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "d"),
+            _ if seconds.is_multiple_of(3600) => (seconds / 3600, "h"),
+            _ if seconds.is_multiple_of(60) => (seconds / 60, "m"),
             _ => (seconds, "s"),
         };
         write!(f, "{}/{number}{unit}", self.limit)

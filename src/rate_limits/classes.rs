@@ -38,6 +38,9 @@ const CLASSES: &[(&str, Class)] = &[
     ("addReaction", Here(Action::React)),
     ("removeReaction", Here(Action::React)),
     ("markRead", Here(Action::MarkRead)),
+    ("createGroup", InVerb(Action::CreateGroup)),
+    ("createInviteLink", InVerb(Action::CreateInviteLink)),
+    ("joinGroup", InVerb(Action::UseInviteLink)),
     ("updateGroup", Here(Action::ChangeGroup)),
     ("deleteGroup", Here(Action::ChangeGroup)),
     ("leaveGroup", Here(Action::ChangeGroup)),
@@ -77,8 +80,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_mutation_is_limited() {
+    fn mutations() -> Vec<String> {
         let schema = parse_schema(crate::graphql::sdl()).expect("the schema can be read");
         let mut fields = Vec::new();
         for definition in &schema.definitions {
@@ -89,6 +91,12 @@ mod tests {
                 fields.extend(object.fields.iter().map(|field| field.node.name.node.to_string()));
             }
         }
+        fields
+    }
+
+    #[test]
+    fn every_mutation_is_limited() {
+        let fields = mutations();
         assert!(fields.len() > 10, "{fields:?}");
         for field in &fields {
             assert!(class_of(field).is_some(), "the mutation {field} needs a line in rate_limits::classes");
@@ -113,7 +121,14 @@ mod tests {
                 }
             }
         }
+        let fields = mutations();
         for action in Action::ALL {
+            // A mutation that is not there yet needs no verb yet.
+            let to_come =
+                |(name, class): &(&str, Class)| *class == InVerb(action) && !fields.iter().any(|field| field == name);
+            if CLASSES.iter().any(to_come) {
+                continue;
+            }
             let here = CLASSES.iter().any(|(_, class)| *class == Here(action));
             let in_verb = sources.iter().any(|source| source.contains(&format!("check(Action::{action:?},")));
             assert!(here || in_verb, "{action:?} is counted nowhere");

@@ -120,6 +120,7 @@ pub async fn run(
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
     if let Some(watchers) = watchers {
         let router = router_for_watchers(state.clone());

@@ -147,11 +147,27 @@ impl World {
         database.close().await.expect("closes");
     }
 
+    /// Makes everybody whose name begins so a member of the only conversation that there is, as if it were a group.
+    pub async fn all_join(&self, prefix: &str) {
+        self.sql(&format!(
+            r#"INSERT INTO member (conversation_id, user_id, role, joined_at, last_read_sequence)
+               SELECT c.id, u.id, 'member', 0, 0 FROM conversation c, "user" u WHERE u.username LIKE '{prefix}%'"#
+        ))
+        .await;
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
+        self.count_where(table, "TRUE").await
+    }
+
+    /// How many rows of a table are so.
+    pub async fn count_where(&self, table: &str, condition: &str) -> i64 {
         let database = self.database().await;
-        let statement =
-            Statement::from_string(database.get_database_backend(), format!(r#"SELECT count(*) FROM "{table}""#));
+        let statement = Statement::from_string(
+            database.get_database_backend(),
+            format!(r#"SELECT count(*) FROM "{table}" WHERE {condition}"#),
+        );
         let row = database.query_one_raw(statement).await.expect("the table can be read").expect("a row");
         database.close().await.expect("closes");
         row.try_get_by_index(0).expect("a number")
