@@ -23,6 +23,7 @@ use crate::{
     delivery::Hub,
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
+    mails::Mails,
     messages::Committer,
     rate_limits::RateLimits,
 };
@@ -50,6 +51,8 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How mails leave.
+    pub mails: Mails,
     /// Writes messages in groups.
     pub committer: Committer,
 }
@@ -95,6 +98,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
+        mails: Mails::new(&config.mail)?,
         revocations,
         rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
         epoch,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, UserId, event};
+use entity::{ConversationId, Timestamp, UserId, event};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
@@ -10,16 +10,21 @@ use sea_orm::{
 use super::{Delivery, Event, MessageChange, Topic};
 use crate::{app::App, error::Error};
 
+/// Rows in one statement: each takes a dozen of the database's parameters.
+const MAX_ROWS: usize = 500;
+
 /// A verb's unit of work. Dropped without [`Transaction::commit`], nothing of it happened and nobody hears of it.
 pub struct Transaction<'a> {
     app: &'a App,
     tx: DatabaseTransaction,
     deliveries: Vec<Arc<Delivery>>,
+    /// Something waits in the outbox of mails.
+    has_mails: bool,
 }
 
 impl<'a> Transaction<'a> {
     pub async fn begin(app: &'a App) -> Result<Self, Error> {
-        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new() })
+        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new(), has_mails: false })
     }
 
     pub fn app(&self) -> &'a App {
@@ -55,43 +60,43 @@ impl<'a> Transaction<'a> {
         self.write(Topic::User(user_id), None, event).await
     }
 
+    /// Writes one and the same event that several people hear, by a number of statements that does not grow with them.
+    pub async fn record_personal_to_each(&mut self, user_ids: &[UserId], event: &Event) -> Result<(), Error> {
+        let occurred_at = self.app.clock.now();
+        for user_ids in user_ids.chunks(MAX_ROWS) {
+            let rows = user_ids.iter().map(|user_id| row_of(Topic::User(*user_id), None, event, occurred_at));
+            for row in event::Entity::insert_many(rows).exec_with_returning(&self.tx).await? {
+                let user_id = row.user_id.ok_or_else(|| Error::internal("a personal event for nobody"))?;
+                self.deliveries.push(Arc::new(Delivery {
+                    topic: Topic::User(user_id),
+                    position: None,
+                    log_id: Some(row.id),
+                    occurred_at,
+                    event: event.clone(),
+                }));
+            }
+        }
+        Ok(())
+    }
+
+    /// For [`crate::mails::queue`]: whoever sends mails is woken after the commit.
+    pub(crate) fn wake_mails(&mut self) {
+        self.has_mails = true;
+    }
+
     /// Makes it all true, then hands the events to the bus.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
         self.app.bus.publish(self.deliveries);
+        if self.has_mails {
+            self.app.mails.wake();
+        }
         Ok(())
     }
 
     async fn write(&mut self, topic: Topic, position: Option<i64>, event: Event) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
-        let mut row = event::ActiveModel {
-            kind: Set(kind_of(&event)),
-            position: Set(position),
-            created_at: Set(occurred_at),
-            ..Default::default()
-        };
-        match topic {
-            Topic::Conversation(conversation_id) => row.conversation_id = Set(Some(conversation_id)),
-            Topic::User(user_id) => row.user_id = Set(Some(user_id)),
-            Topic::Sessions => {}
-        }
-        match &event {
-            Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
-            Event::ConversationChanged { .. } => {}
-            Event::MemberChanged { user, .. } => row.user_id = Set(Some(user.id)),
-            Event::MemberRemoved { user_id, .. } => row.user_id = Set(Some(*user_id)),
-            Event::ConversationDeleted { .. } => {}
-            Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
-            Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
-            Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
-            // Not `conversation_id`: that says who hears it, and this is for one person.
-            Event::ConversationJoined { conversation_id, after } => {
-                row.joined_id = Set(Some(*conversation_id));
-                row.position = Set(Some(*after));
-            }
-            Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
-            Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
-        }
+        let row = row_of(topic, position, &event, occurred_at);
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
         if let Event::SessionRevoked { .. } = delivery.event {
@@ -100,6 +105,38 @@ impl<'a> Transaction<'a> {
         self.deliveries.push(Arc::new(delivery));
         Ok(())
     }
+}
+
+fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Timestamp) -> event::ActiveModel {
+    let mut row = event::ActiveModel {
+        kind: Set(kind_of(event)),
+        position: Set(position),
+        created_at: Set(occurred_at),
+        ..Default::default()
+    };
+    match topic {
+        Topic::Conversation(conversation_id) => row.conversation_id = Set(Some(conversation_id)),
+        Topic::User(user_id) => row.user_id = Set(Some(user_id)),
+        Topic::Sessions => {}
+    }
+    match event {
+        Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
+        Event::ConversationChanged { .. } => {}
+        Event::MemberChanged { user, .. } => row.user_id = Set(Some(user.id)),
+        Event::MemberRemoved { user_id, .. } => row.user_id = Set(Some(*user_id)),
+        Event::ConversationDeleted { .. } => {}
+        Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
+        Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
+        Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
+        // Not `conversation_id`: that says who hears it, and this is for one person.
+        Event::ConversationJoined { conversation_id, after } => {
+            row.joined_id = Set(Some(*conversation_id));
+            row.position = Set(Some(*after));
+        }
+        Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
+        Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+    }
+    row
 }
 
 fn kind_of(event: &Event) -> event::Kind {

@@ -20,6 +20,7 @@ use crate::{
         app, forget_loaded,
         ids::{GlobalId, decode_field},
         pagination::{Direction, PageArguments, PageRequest, encode_cursor, page_info_of},
+        request,
         scalars::DateTime,
         viewer,
     },
@@ -155,7 +156,7 @@ pub struct InviteMutation;
 #[Object]
 impl InviteMutation {
     /// Invites somebody. When their invite to the viewer is on its way already, that one is accepted and returned with
-    /// the `conversation`. Rate limited. Refused with `NOT_FOUND`, `INVALID_INPUT`, `FORBIDDEN` (unblock first),
+    /// the `conversation`. By email it says nothing of whether the address has an account. Rate limited. Refused with `NOT_FOUND`, `INVALID_INPUT`, `FORBIDDEN` (unblock first),
     /// `ALREADY_FRIENDS`, `ALREADY_INVITED`, `LIMIT_REACHED`.
     async fn send_invite(
         &self,
@@ -166,6 +167,9 @@ impl InviteMutation {
         let outcome = match input {
             SendInviteInput::Friend(FriendInviteInput { username, note }) => {
                 actions::send_to_friend(app, &viewer, &username, note.as_deref()).await
+            }
+            SendInviteInput::Email(EmailInviteInput { email, note }) => {
+                actions::send_by_email(app, &viewer, &email, note.as_deref()).await
             }
         };
         InvitePayload::of(ctx, outcome)
@@ -195,6 +199,18 @@ impl InviteMutation {
         InvitePayload::of(ctx, outcome.await)
     }
 
+    /// Makes an email invite one to the signed-in account, by the token from the mail, which works once; it can then be
+    /// accepted by `acceptInvite`. Who has no account yet gives the token to `register`. Refused with `INVALID_TOKEN`
+    /// (unknown, used, expired or revoked), `FORBIDDEN` (unblock the inviter first), `INVALID_INPUT` (one's own).
+    async fn claim_invite(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token.")] input: ClaimInviteInput,
+    ) -> async_graphql::Result<InvitePayload> {
+        let viewer = viewer(ctx)?;
+        InvitePayload::of(ctx, actions::claim(app(ctx), &viewer, request(ctx), &input.token).await)
+    }
+
     /// Takes an invite back, while it is pending. For the inviter. Refused with `NOT_FOUND`, `FORBIDDEN`,
     /// `INVITE_NOT_PENDING`.
     async fn revoke_invite(
@@ -213,6 +229,8 @@ impl InviteMutation {
 pub enum SendInviteInput {
     /// To be friends.
     Friend(FriendInviteInput),
+    /// To whoever reads a mailbox, to be friends.
+    Email(EmailInviteInput),
 }
 
 /// An invite to be friends.
@@ -222,6 +240,23 @@ pub struct FriendInviteInput {
     username: String,
     /// Words for them, at most 500 characters.
     note: Option<String>,
+}
+
+/// An invite by mail.
+#[derive(InputObject)]
+pub struct EmailInviteInput {
+    /// Where the mail goes. Only the viewer sees the address later.
+    email: String,
+    /// Words for them, at most 500 characters; in the mail, too.
+    note: Option<String>,
+}
+
+/// An email invite to claim.
+#[derive(InputObject)]
+pub struct ClaimInviteInput {
+    /// From the link in the mail.
+    #[graphql(secret)]
+    token: String,
 }
 
 /// Names an invite to act upon.

@@ -9,17 +9,26 @@
 //! | verb | who | who hears `InviteChanged` |
 //! | --- | --- | --- |
 //! | [`actions::send_to_friend`] | anybody | inviter, invitee |
+//! | [`actions::send_by_email`] | anybody | inviter |
+//! | [`actions::claim`] | who holds the token | inviter, invitee |
 //! | [`actions::accept`] | the invitee | inviter, invitee; and `FriendshipChanged`, and the conversation's events |
 //! | [`actions::reject`] | the invitee | inviter, invitee |
 //! | [`actions::revoke`] | the inviter | inviter, invitee |
 //!
 //! The invitee of a hidden invite hears nothing of it.
 //!
+//! An **email invite** is to a mailbox: it has no invitee until somebody **claims** it with the token that was mailed, and
+//! is like any other from then on. Whether the address has an account is never looked at before the answer; so the inviter
+//! is told the same in any case, and may well invite a friend in this way. Its slot is inviter, address and group. Accepted,
+//! it makes friends of the two, if they are not yet.
+//!
 //! | rule | where |
 //! | --- | --- |
 //! | What becomes of an invite | [`types::next`] |
 //! | What becomes of a send | [`types::judge_send`] |
 //! | Who sees an invite | [`access::visible_invite`] |
+//! | Who may claim one | [`access::claimable`], [`actions::bind`] |
+//! | Whether it is mailed | [`access::to_mail`] |
 
 pub mod access;
 pub mod actions;
@@ -30,8 +39,8 @@ pub mod types;
 #[cfg(test)]
 mod tests;
 
-/// Life of a friend invite.
-pub const FRIEND_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// Life of an invite.
+pub const INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Most pending invites that one person may have out.
 pub const MAX_PENDING: u64 = 100;

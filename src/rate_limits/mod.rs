@@ -6,8 +6,15 @@
 //! | [`Action::SignIn`] | account and address | 10 | 6 s | everywhere |
 //! | [`Action::SignInFromAddress`] | address | 120 | 0.5 s | everywhere |
 //! | [`Action::RefreshSession`] | address | 200 | 0.1 s | everywhere |
+//! | [`Action::UseMailToken`] | address | 60 | 2 s | everywhere |
+//! | [`Action::ResetFromAddress`] | address | 30 | 20 s | everywhere |
+//! | [`Action::ResetPassword`] | email address | 5 | 600 s | everywhere |
+//! | [`Action::VerificationMail`] | viewer | 5 | 600 s | everywhere |
+//! | [`Action::ChangePassword`] | viewer | 10 | 6 s | everywhere |
+//! | [`Action::ChangeName`] | viewer | 10 | 600 s | everywhere |
 //! | [`Action::Discovery`] | viewer | 30 | 2 s | everywhere |
 //! | [`Action::SendInvite`] | viewer | 30 | 60 s | everywhere |
+//! | [`Action::MailInvite`] | email address | 5 | 3,600 s | everywhere |
 //! | [`Action::SendMessage`] | viewer | 100 | 0.05 s | in each process |
 //!
 //! *Everywhere*: in Redis when there is one, so that several processes count together; else, and while Redis is slow
@@ -23,13 +30,13 @@ use std::{
     time::Duration,
 };
 
-use governor::clock::DefaultClock;
-
 use self::{local::Local, shared::Shared};
 use crate::{
     config::{Config, Switch},
     error::Error,
 };
+use governor::clock::DefaultClock;
+use sha2::{Digest, Sha256};
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,10 +49,25 @@ pub enum Action {
     SignInFromAddress,
     /// `refreshSession`, by address. The tokens cannot be guessed; this bounds the work.
     RefreshSession,
+    /// `verifyEmail`, `resetPassword` and `claimInvite`, by address. The tokens cannot be guessed; this bounds the work.
+    UseMailToken,
+    /// `requestPasswordReset`, by address.
+    ResetFromAddress,
+    /// `requestPasswordReset`, by the email address that was typed, whether or not anybody has it: nobody's mailbox is
+    /// filled.
+    ResetPassword,
+    /// `requestEmailVerification`, by viewer.
+    VerificationMail,
+    /// `changePassword` with a wrong password, by viewer: who holds a stolen token does not guess at leisure.
+    ChangePassword,
+    /// A change of one's name, by viewer: all friends hear of it.
+    ChangeName,
     /// `user(username)` and `searchUsers`, by viewer.
     Discovery,
     /// `sendInvite`, by viewer.
     SendInvite,
+    /// `sendInvite` by email, by the email address, whoever invites: nobody's mailbox is filled.
+    MailInvite,
     /// `sendMessage`, by viewer.
     SendMessage,
 }
@@ -69,13 +91,20 @@ enum Reach {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 14] = [
         Self::Register,
         Self::SignIn,
         Self::SignInFromAddress,
         Self::RefreshSession,
+        Self::UseMailToken,
+        Self::ResetFromAddress,
+        Self::ResetPassword,
+        Self::VerificationMail,
+        Self::ChangePassword,
+        Self::ChangeName,
         Self::Discovery,
         Self::SendInvite,
+        Self::MailInvite,
         Self::SendMessage,
     ];
 
@@ -86,8 +115,15 @@ impl Action {
             Self::SignIn => ("sign-in", 10, 6_000, Everywhere),
             Self::SignInFromAddress => ("sign-in-from-address", 120, 500, Everywhere),
             Self::RefreshSession => ("refresh-session", 200, 100, Everywhere),
+            Self::UseMailToken => ("use-mail-token", 60, 2_000, Everywhere),
+            Self::ResetFromAddress => ("reset-from-address", 30, 20_000, Everywhere),
+            Self::ResetPassword => ("reset-password", 5, 600_000, Everywhere),
+            Self::VerificationMail => ("verification-mail", 5, 600_000, Everywhere),
+            Self::ChangePassword => ("change-password", 10, 6_000, Everywhere),
+            Self::ChangeName => ("change-name", 10, 600_000, Everywhere),
             Self::Discovery => ("discovery", 30, 2_000, Everywhere),
             Self::SendInvite => ("send-invite", 30, 60_000, Everywhere),
+            Self::MailInvite => ("mail-invite", 5, 3_600_000, Everywhere),
             Self::SendMessage => ("send-message", 100, 50, Process),
         };
         Rule { name, burst, interval: Duration::from_millis(interval_ms), reach }
@@ -158,6 +194,12 @@ pub fn address(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
+}
+
+/// The subject that a text of a client's is counted as, an email address say: Redis holds no addresses.
+pub fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    format!("{:032x}", u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes")))
 }
 
 #[cfg(test)]

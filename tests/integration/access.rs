@@ -133,6 +133,38 @@ const ROWS: &[Row] = &[
         [Refused("INVALID_TOKEN"); 6],
     ),
     (
+        "Mutation.verifyEmail",
+        "mutation { verifyEmail(input: {token: \"nonsense\"}) { userErrors { code } } }",
+        [Refused("INVALID_TOKEN"); 6],
+    ),
+    (
+        "Mutation.resetPassword",
+        "mutation { resetPassword(input: {token: \"nonsense\", newPassword: \"correct horse battery\"}) { userErrors { code } } }",
+        [Refused("INVALID_TOKEN"); 6],
+    ),
+    (
+        "Mutation.requestPasswordReset",
+        "mutation { requestPasswordReset(input: {email: \"alice@example.org\"}) { userErrors { code } } }",
+        [Allowed; 6],
+    ),
+    (
+        "Mutation.requestEmailVerification",
+        "mutation { requestEmailVerification { userErrors { code } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Mutation.changePassword",
+        "mutation { changePassword(input: {currentPassword: \"not the pass phrase\", newPassword: \"correct horse battery\"}) { userErrors { code } } }",
+        [
+            SIGN_IN,
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+        ],
+    ),
+    (
         "Mutation.updateProfile",
         "mutation { updateProfile(input: {displayName: \"Somebody\"}) { userErrors { code } } }",
         [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
@@ -141,6 +173,23 @@ const ROWS: &[Row] = &[
         "Mutation.sendInvite",
         "mutation { sendInvite(input: {friend: {username: \"guest\"}}) { userErrors { code } } }",
         [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Mutation.sendInvite",
+        "mutation { sendInvite(input: {email: {email: \"guest@example.org\"}}) { userErrors { code } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Mutation.claimInvite",
+        "mutation { claimInvite(input: {token: \"nonsense\"}) { userErrors { code } } }",
+        [
+            SIGN_IN,
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+        ],
     ),
     (
         "Mutation.acceptInvite",

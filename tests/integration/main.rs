@@ -5,12 +5,15 @@
 mod support;
 
 mod access;
+mod accounts;
 mod constant_cost;
 mod durability;
+mod email_invites;
 mod friends;
 mod front_door;
 mod guard;
 mod inputs;
+mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
