@@ -7,11 +7,9 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::ExposeSecret;
 
 use crate::{
@@ -26,6 +24,7 @@ use crate::{
     mails::Mails,
     messages::Committer,
     rate_limits::RateLimits,
+    redis::Redis,
 };
 
 /// The one context. Passed first and by reference.
@@ -44,6 +43,8 @@ pub struct App {
     pub revocations: Arc<Revocations>,
     /// How often who may do what.
     pub rate_limits: RateLimits,
+    /// What processes share beside the database, if there is one: nothing durable.
+    pub redis: Option<Redis>,
     /// The database's own id, in every cursor.
     pub epoch: Arc<str>,
     /// Carries events to listeners here and in other processes. Only [`crate::events::Transaction`] and the committer
@@ -80,14 +81,12 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         Some(secret) => secret.expose_secret().as_bytes().to_vec(),
         None => development_secret(&config.storage.database_url)?,
     };
-    let redis = match &config.storage.redis_url {
-        Some(url) => Some(redis(url.expose_secret()).await?),
+    let redis = match config.redis() {
+        Some(url) => Some(Redis::open(&url, &config.storage.redis_prefix)?),
         None => None,
     };
     let bus: Arc<dyn Bus> = match &redis {
-        Some((client, manager)) => {
-            Arc::new(RedisBus::start(client.clone(), manager.clone(), config.storage.redis_prefix.clone()))
-        }
+        Some(redis) => Arc::new(RedisBus::start(redis.clone())?),
         None => Arc::new(LocalBus::default()),
     };
     let clock = Clock;
@@ -100,7 +99,8 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         passwords: Passwords::new()?,
         mails: Mails::new(&config.mail)?,
         revocations,
-        rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
+        rate_limits: RateLimits::new(&config, redis.clone()),
+        redis,
         epoch,
         hub,
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
@@ -111,18 +111,6 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     });
     accounts::sessions::load_revocations(&app).await?;
     Ok(app)
-}
-
-/// A client and a connection that comes back by itself; neither needs Redis to be there now.
-async fn redis(url: &str) -> Result<(redis::Client, ConnectionManager), Error> {
-    let refuse = |error: redis::RedisError| Error::internal(format!("Redis cannot be used: {error}"));
-    let client = redis::Client::open(url).map_err(refuse)?;
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(1)))
-        .set_response_timeout(Some(Duration::from_secs(1)))
-        .set_max_delay(Duration::from_secs(1));
-    let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refuse)?;
-    Ok((client, manager))
 }
 
 fn tokens(config: &AuthConfig, secret: &[u8]) -> Tokens {

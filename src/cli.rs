@@ -19,7 +19,8 @@ use crate::{
     config::{Config, LogConfig, LogFormat, StorageConfig},
     db::Db,
     error::Error,
-    graphql, server,
+    graphql::{self, engine::Engine},
+    server,
 };
 
 /// Something is wrong with the settings.
@@ -104,13 +105,14 @@ async fn serve(config: Config) -> Result<(), Error> {
     // Before the database is touched: a second start by mistake changes nothing.
     let listener = server::bind(config.server.listen).await?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let app = app::build(config).await?;
+    server::metrics::install();
+    let engine = Engine::new(app::build(config).await?).await?;
     if let Some(path) = std::env::var_os("KITH_PORT_FILE") {
         write_port(Path::new(&path), address.port())
             .map_err(|error| Error::internal(format!("KITH_PORT_FILE cannot be written: {error}")))?;
     }
     tracing::info!(%address, "listening on http://{address}");
-    server::run(Arc::clone(&app), listener, stop).await?;
+    server::run(engine, listener, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

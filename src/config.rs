@@ -7,6 +7,8 @@ use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::{rate_limits::Rules, redis::RedisUrl};
+
 /// Everything that can be set, in sections.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -18,6 +20,10 @@ pub struct Config {
     pub auth: AuthConfig,
     #[command(flatten)]
     pub mail: MailConfig,
+    #[command(flatten)]
+    pub rate_limits: Rules,
+    #[command(flatten)]
+    pub documents: DocumentConfig,
     #[command(flatten)]
     pub log: LogConfig,
 }
@@ -51,6 +57,12 @@ pub struct ServerConfig {
     /// Seconds that requests in flight may take to finish after SIGTERM.
     #[arg(long, env = "KITH_SHUTDOWN_SECONDS", default_value = "10")]
     pub shutdown_seconds: u64,
+    /// Seconds of silence on `events` after which a heartbeat is sent. Clients count on one within a minute.
+    #[arg(long, env = "KITH_HEARTBEAT_SECONDS", default_value = "25", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub heartbeat_seconds: u64,
+    /// Seconds between two pings on a WebSocket. Who leaves two of them unanswered is taken for dead half of that later.
+    #[arg(long, env = "KITH_PING_SECONDS", default_value = "20", value_parser = clap::value_parser!(u64).range(1..=50))]
+    pub ping_seconds: u64,
 }
 
 /// Where the data is.
@@ -59,11 +71,12 @@ pub struct StorageConfig {
     /// `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`.
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://kith.db", hide_env_values = true, value_parser = Secret(DatabaseUrl::from_str))]
     pub database_url: DatabaseUrl,
-    /// `redis://HOST:PORT`: joins several processes. None: one process, events stay inside it.
+    /// `redis://HOST:PORT`, or `redis+cluster://HOST:PORT,HOST:PORT` for a Redis Cluster, of which any nodes are named
+    /// (`rediss` for TLS): joins several processes. None: one process, events stay inside it.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = Secret(parse_redis_url))]
     pub redis_url: Option<SecretString>,
     /// Prefix of every Redis channel and key, so that several installations can share a Redis.
-    #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith")]
+    #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith", value_parser = parse_redis_prefix)]
     pub redis_prefix: String,
     /// Connections to PostgreSQL. More make it slower, not faster: sends are committed in groups.
     #[arg(long, env = "KITH_DATABASE_CONNECTIONS", default_value = "8")]
@@ -125,6 +138,22 @@ impl Default for MailConfig {
     }
 }
 
+/// Which documents run.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentConfig {
+    /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
+    /// All are checked at the start.
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    pub trusted: Option<PathBuf>,
+    /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
+    #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
+    pub mode: TrustedMode,
+    /// Whether a federation router can ask this server as a subgraph: `_service` and `_entities`. Then nobody else
+    /// should reach it.
+    #[arg(long, env = "KITH_FEDERATION", value_enum, default_value_t = Switch::Off)]
+    pub federation: Switch,
+}
+
 /// What is written about it.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
@@ -143,6 +172,12 @@ pub enum Environment {
 pub enum Switch {
     On,
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustedMode {
+    Only,
+    Also,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -187,6 +222,7 @@ impl Config {
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
         self.mail.smtp_url = self.mail.smtp_url.filter(is_set);
+        self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
@@ -201,6 +237,12 @@ impl Config {
             }
         }
         Ok(self)
+    }
+
+    /// Where Redis is, if there is one.
+    pub fn redis(&self) -> Option<RedisUrl> {
+        let url = self.storage.redis_url.as_ref()?;
+        Some(RedisUrl::parse(url.expose_secret()).expect("it was read once when the settings were"))
     }
 
     pub fn in_production(&self) -> bool {
@@ -241,13 +283,10 @@ fn parse_origin(text: &str) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// An empty value is an unset one.
 fn parse_redis_url(text: &str) -> Result<SecretString, String> {
-    if text.is_empty() {
-        return Ok(SecretString::default());
-    }
-    let url = url::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-    if !matches!(url.scheme(), "redis" | "rediss") {
-        return Err("expected redis://HOST:PORT or rediss://HOST:PORT".into());
+    if !text.is_empty() {
+        RedisUrl::parse(text)?;
     }
     Ok(text.to_owned().into())
 }
@@ -277,6 +316,15 @@ fn parse_public_url(text: &str) -> Result<Url, String> {
         return Err("expected http(s)://HOST[:PORT][/PATH], e.g. https://app.example".into());
     }
     Ok(url)
+}
+
+fn parse_redis_prefix(text: &str) -> Result<String, String> {
+    // Braces would be taken for the hash tag of every key, which puts them all on one node of a cluster.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(is_plain) {
+        return Err("1 to 64 letters, digits, or any of - _ . :".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_jwt_secret(text: &str) -> Result<SecretString, String> {
@@ -317,18 +365,32 @@ mod tests {
         assert!(matches!(config.storage.database_url, DatabaseUrl::Sqlite(path) if path.as_os_str() == "kith.db"));
     }
 
+    /// Client developers are promised these; a story that sets its own would not notice a change.
+    #[test]
+    fn the_promised_times_are_the_defaults() {
+        let config = parse(&[]).expect("defaults are valid");
+        assert_eq!(config.server.heartbeat_seconds, 25);
+        assert_eq!(config.server.ping_seconds, 20);
+    }
+
     #[test]
     fn bad_values_stop_the_start() {
         for arguments in [
             &["--database-url", "mysql://x"][..],
             &["--database-url", "sqlite::memory:"],
             &["--redis-url", "http://x"],
+            &["--redis-url", "redis+cluster://"],
+            &["--redis-prefix", "{kith}"],
             &["--jwt-secret", "short"],
             &["--access-token-seconds", "0"],
             &["--allowed-origins", "app.example"],
             &["--allowed-origins", "https://app.example/path"],
             &["--env", "production"],
             &["--reconcile-interval", "0"],
+            &["--heartbeat-seconds", "0"],
+            &["--heartbeat-seconds", "51"],
+            &["--ping-seconds", "0"],
+            &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
             &["--smtp-url", "http://mail.example"],
             &["--smtp-url", "smtp://mail.example?tls=perhaps", "--mail-from", "a@b.example"],

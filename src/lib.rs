@@ -14,6 +14,7 @@ pub mod events;
 pub mod graphql;
 pub mod mails;
 pub mod rate_limits;
+pub mod redis;
 pub mod server;
 
 pub mod accounts;

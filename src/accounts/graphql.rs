@@ -29,6 +29,7 @@ use crate::{
     },
     invites::graphql::ViewerInvites,
     messages::MAX_BODY_CHARACTERS,
+    rate_limits::{Action, Rule},
     users::graphql::User,
 };
 
@@ -89,6 +90,7 @@ impl ServerInfo {
             max_depth: int(max_depth),
             max_complexity: int(max_complexity),
             access_token_seconds: int(app(ctx).config.auth.access_token_seconds),
+            rate_limits: Action::ALL.into_iter().filter_map(|action| RateLimit::of(app(ctx), action)).collect(),
         }
     }
 }
@@ -113,6 +115,28 @@ pub struct ServerLimits {
     max_complexity: i32,
     /// Seconds that an access token lives. Refresh a little before.
     access_token_seconds: i32,
+    /// How often actions may happen. An action that is not listed is not limited.
+    rate_limits: Vec<RateLimit>,
+}
+
+/// How often an action may happen. It is an allowance that refills steadily: `limit` may come at once, and one more in
+/// each `limit`th part of the period. What is one too many answers RATE_LIMITED, with the action, the limit and the
+/// seconds to wait in `extensions`; over HTTP, the headers `RateLimit` and `RateLimit-Policy` tell what is left.
+#[derive(SimpleObject)]
+pub struct RateLimit {
+    /// What is counted.
+    action: Action,
+    /// How many may come in one period.
+    limit: i32,
+    /// Seconds until an allowance that is used up is full again.
+    period_seconds: i32,
+}
+
+impl RateLimit {
+    fn of(app: &App, action: Action) -> Option<Self> {
+        let Rule { limit, period } = app.rate_limits.rule(action)?;
+        Some(Self { action, limit: int(limit), period_seconds: int(period.as_secs()) })
+    }
 }
 
 // ------------------------------------------------------------------ the viewer

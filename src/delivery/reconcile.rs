@@ -22,8 +22,6 @@ use crate::{
     server::metrics::BUS_HEALTHY,
 };
 
-/// Silence on `events` after which a heartbeat is sent, in seconds.
-pub const HEARTBEAT_SECONDS: u64 = 25;
 /// How long an event may be under way on the bus before it counts as lost.
 const UNDER_WAY: Duration = Duration::from_millis(250);
 /// How long a pass waits for the topics that it woke.
@@ -120,14 +118,15 @@ pub async fn beat(app: Arc<App>, stop: CancellationToken) {
             _ = second.tick() => {}
         }
         n_seconds += 1;
-        heartbeats(&app.hub).await;
+        heartbeats(&app.hub, app.config.server.heartbeat_seconds).await;
         if n_seconds.is_multiple_of(30) {
             app.hub.sweep();
         }
     }
 }
 
-async fn heartbeats(hub: &Arc<Hub>) {
+/// Tells everybody who listens to `events` and was told nothing for so many seconds.
+async fn heartbeats(hub: &Arc<Hub>, n_silent: u64) {
     let second = hub.second();
     let silent: Vec<_> = {
         let mut everything = hub.everything.lock();
@@ -135,7 +134,7 @@ async fn heartbeats(hub: &Arc<Hub>) {
         everything
             .iter()
             .filter_map(|(subscriber, operation)| Some((subscriber.upgrade()?, Arc::clone(operation))))
-            .filter(|(subscriber, _)| second >= subscriber.last_told() + HEARTBEAT_SECONDS)
+            .filter(|(subscriber, _)| second >= subscriber.last_told() + n_silent)
             .collect()
     };
     for (subscriber, operation) in silent {

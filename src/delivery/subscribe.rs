@@ -1,6 +1,10 @@
 //! Sitting down to listen: register, then look.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_graphql::Response;
 use bytes::Bytes;
@@ -9,8 +13,8 @@ use sea_orm::EntityTrait;
 
 use super::{
     cursor::LogCursor,
-    feed::Source,
-    graphql::{CaughtUp, Event as WireEvent, ResyncRequired},
+    feed::{Root, Source},
+    graphql::{CaughtUp, ConversationChanged, Event as WireEvent, ResyncRequired},
     hub::Hub,
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
@@ -178,6 +182,7 @@ impl Start {
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         let before: HashMap<ConversationId, i64> = before.into_iter().collect();
         let mut last = before.clone();
+        let mut moved: HashSet<ConversationId> = HashSet::new();
         let too_many = missed.len() as u64 > MAX_REPLAY;
         if after == Some(LogCursor::Elsewhere) || too_many {
             let reason = match too_many {
@@ -200,9 +205,20 @@ impl Start {
                 } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
                     continue;
                 }
+                if let Some(id) = topic::conversation_of(delivery.topic)
+                    && before.contains_key(&id)
+                    && topic::moves_state(&delivery.event, Some(viewer_id))
+                {
+                    moved.insert(id);
+                }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
                 let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);
                 self.put(renderer.render(root).await).await?;
+            }
+        }
+        if self.wants_state() {
+            for id in moved {
+                self.put(renderer.render(self.state_of(id, watermark)).await).await?;
             }
         }
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
@@ -265,8 +281,7 @@ impl Start {
                 true => Arc::new(self.operation.for_everybody()),
                 false => Arc::clone(&self.operation),
             },
-            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse)
-                && sharing::mentions_conversation_changed(document, name, &self.source),
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.wants_state(),
         };
         match topic.seat(&self.subscriber, &listening) {
             true => Ok(()),
@@ -277,6 +292,19 @@ impl Start {
     fn is_shareable(&self) -> bool {
         let prepared = self.operation.prepared();
         sharing::is_shareable(&prepared.document.document, prepared.operation_name.as_deref())
+    }
+
+    /// Whether it asks for what messages and read positions make of a conversation.
+    fn wants_state(&self) -> bool {
+        let prepared = self.operation.prepared();
+        let (document, name) = (&prepared.document.document, prepared.operation_name.as_deref());
+        sharing::mentions_conversation_changed(document, name, &self.source)
+    }
+
+    /// A conversation as it is when this is rendered.
+    fn state_of(&self, id: ConversationId, watermark: i64) -> Root {
+        let changed = WireEvent::Conversation(ConversationChanged(id));
+        topic::envelope(self.hub.epoch(), watermark, self.hub.now(), changed)
     }
 
     /// Reads the log from `last` until the topic has taken up nothing beyond it, then goes live. On `events`, what is
@@ -290,6 +318,7 @@ impl Start {
         watermark: i64,
     ) -> Result<(), Stop> {
         let mut renderer = None;
+        let mut has_moved = false;
         while !topic.unmute(&self.subscriber, last) {
             let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
             if missed.is_empty() {
@@ -305,11 +334,16 @@ impl Start {
                     topic.dismiss(&self.subscriber);
                     return Err(Stop::PutOut);
                 }
+                has_moved |= topic::moves_state(&delivery.event, Some(self.subscriber.viewer.user_id()));
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render(root).await).await?;
                 }
             }
+        }
+        if has_moved && ear.is_everything() && self.wants_state() {
+            let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
+            self.put(renderer.render(self.state_of(id, watermark)).await).await?;
         }
         Ok(())
     }

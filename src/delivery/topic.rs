@@ -513,12 +513,8 @@ impl Topic {
     /// count: `events` tells the conversation as it is then, after gathering for a moment.
     fn tell_state(self: &Arc<Self>, hub: &Arc<Hub>, event: &Event) {
         let Key::Conversation(conversation_id) = self.key else { return };
-        let concerns = |group: &Group| match event {
-            Event::Message { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. } => true,
-            Event::ReadMoved { user, .. } => group.viewer.is_none_or(|viewer| viewer.user_id() == user.id),
-            _ => false,
-        };
         let groups: Vec<_> = {
+            let concerns = |group: &Group| moves_state(event, group.viewer.map(|viewer| viewer.user_id()));
             let state = self.state.lock();
             state.groups.values().filter(|group| group.wants_state && concerns(group)).cloned().collect()
         };
@@ -617,6 +613,15 @@ impl Group {
 
     fn subscribers(&self) -> Vec<Arc<Subscriber>> {
         self.seats.lock().iter().map(|seat| Arc::clone(&seat.subscriber)).collect()
+    }
+}
+
+/// Whether an event moves what a conversation looks like to somebody: its last message, its members, their unread count.
+pub fn moves_state(event: &Event, viewer_id: Option<UserId>) -> bool {
+    match event {
+        Event::Message { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. } => true,
+        Event::ReadMoved { user, .. } => viewer_id.is_none_or(|viewer_id| viewer_id == user.id),
+        _ => false,
     }
 }
 

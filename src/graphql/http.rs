@@ -33,7 +33,10 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Executed, GraphqlRequest, bad_request, coded};
-use crate::server::{ServerState, request::context_of};
+use crate::{
+    rate_limits,
+    server::{ServerState, request::context_of},
+};
 
 /// Most bytes of a request's body.
 pub const MAX_BODY: usize = 128 * 1024;
@@ -150,7 +153,7 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
         OperationType::Query | OperationType::Mutation => {}
     }
     let context = context_of(parts, state);
-    let Executed { response, began, retry_after } = state.engine.execute(prepared, context).await;
+    let Executed { response, began, retry_after, counted } = state.engine.execute(prepared, context).await;
     let mut answer = if began {
         encode(StatusCode::OK, media_type, &response)
     } else {
@@ -159,6 +162,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
     if let Some(seconds) = retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Some((policies, limits)) = rate_limits::header_fields(&counted) {
+        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", limits)] {
+            let value = HeaderValue::try_from(value).expect("names and numbers can stand in a header");
+            answer.headers_mut().insert(name, value);
+        }
+    }
     answer
 }
 
@@ -166,10 +175,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
 
 /// Reads a request from a URL's query. Names are as in a body; `variables` and `extensions` are JSON.
 fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
-    let (mut document, mut operation_name, mut variables, mut extensions) = (None, None, None, None);
+    let (mut document, mut document_id) = (None, None);
+    let (mut operation_name, mut variables, mut extensions) = (None, None, None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let place = match &*name {
             "query" => &mut document,
+            "documentId" => &mut document_id,
             "operationName" => &mut operation_name,
             "variables" => &mut variables,
             "extensions" => &mut extensions,
@@ -181,8 +192,9 @@ fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
     }
     let parse_error = |name: &str| bad_request(format!("The parameter {name} must be a JSON object."));
     let given = |text: &std::borrow::Cow<'_, str>| !text.is_empty();
-    Ok(GraphqlRequest {
-        query: document.filter(given).ok_or_else(|| bad_request("The parameter query is missing."))?.into_owned(),
+    let request = GraphqlRequest {
+        query: document.filter(given).map(Into::into),
+        document_id: document_id.map(Into::into),
         operation_name: operation_name.map(Into::into),
         variables: match variables.filter(given) {
             Some(text) => serde_json::from_str(&text).map_err(|_| parse_error("variables"))?,
@@ -192,7 +204,11 @@ fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
             Some(text) => serde_json::from_str(&text).map_err(|_| parse_error("extensions"))?,
             None => None,
         },
-    })
+    };
+    match request.has_document() {
+        true => Ok(request),
+        false => Err(bad_request("The parameter query is missing.")),
+    }
 }
 
 /// Whether the body is JSON in UTF-8 as it is, or a sentence why not.
@@ -498,11 +514,17 @@ mod tests {
         let request =
             from_query_string("query=%7Ba%7D&operationName=A&variables=%7B%22a%22%3A1%7D&token=t&extensions=")
                 .expect("is read");
-        assert_eq!((&*request.query, request.operation_name.as_deref()), ("{a}", Some("A")));
+        assert_eq!((request.query.as_deref(), request.operation_name.as_deref()), (Some("{a}"), Some("A")));
         assert_eq!(request.variables.expect("are there").len(), 1);
-        for bad in
-            ["", "query=", "query=a&query=b", "query=a&variables=1", "query=a&variables=[]", "query=a&extensions=1"]
-        {
+        for bad in [
+            "",
+            "query=",
+            "documentId=",
+            "query=a&query=b",
+            "query=a&variables=1",
+            "query=a&variables=[]",
+            "query=a&extensions=1",
+        ] {
             assert!(from_query_string(bad).is_err(), "{bad}");
         }
         let with_null = from_query_string("query=a&variables=null&extensions=null").expect("is read");

@@ -8,9 +8,11 @@ pub mod ids;
 pub mod loaders;
 pub mod node;
 pub mod pagination;
+pub mod persisted;
 pub mod scalars;
 pub mod sse;
 mod streaming;
+pub mod trusted;
 pub mod ws;
 
 use std::sync::Arc;

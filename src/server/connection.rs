@@ -284,6 +284,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_takes_no_byte_of_an_answer_is_cut_off() {
+        let (mut connection, progress, _client) = connect().await;
+        progress.set(Phase::Busy);
+        let error = loop {
+            let began = Instant::now();
+            match connection.write(&[0; 64 * 1024]).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_about(began.elapsed(), WRITE_TIMEOUT);
+                    break error;
+                }
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_busy_or_a_socket_is_not_hurried() {
         for phase in [Phase::Busy, Phase::Upgraded] {
             let (mut connection, progress, mut client) = connect().await;

@@ -66,6 +66,8 @@ const MAX_HEAD: usize = 32 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the other side of a connection may be silent to the kernel's questions and our data before it is given up.
+const ABSENCE: Duration = Duration::from_secs(60);
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone)]
@@ -83,14 +85,9 @@ pub struct ServerState {
 /// cut off, with a line in the log.
 ///
 /// Fails only if the listener does.
-pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    metrics::install();
-    let state = ServerState {
-        engine: Arc::new(Engine::new(Arc::clone(&app))),
-        app,
-        closing: stop.clone(),
-        sockets: TaskTracker::new(),
-    };
+pub async fn run(engine: Engine, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
+    let app = Arc::clone(&engine.app);
+    let state = ServerState { engine: Arc::new(engine), app, closing: stop.clone(), sockets: TaskTracker::new() };
     let front = Front::new(state.clone());
     let config = &state.app.config.server;
     let permits = Arc::new(Semaphore::new(config.max_connections.get() as usize));
@@ -176,10 +173,20 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// Lets the kernel end a connection whose other side has vanished without a word, also when nothing is to be written.
+fn notice_absence(stream: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new().with_time(ABSENCE / 2).with_interval(ABSENCE / 6).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(ABSENCE))?;
+    Ok(())
+}
+
 /// Serves one connection until it is closed or becomes a WebSocket.
 async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
     // An answer is written at once or in large pieces: waiting for more would only delay its end.
-    if stream.set_nodelay(true).is_err() {
+    if stream.set_nodelay(true).and_then(|()| notice_absence(&stream)).is_err() {
         return;
     }
     let progress = Progress::new();

@@ -396,3 +396,60 @@ story!(who_stops_reading_is_cut_off_and_harms_nobody, |world| async {
     let expected: Vec<i64> = (first + n_heard + 1..=first + 200).collect();
     assert_eq!(rest.iter().map(sequence_of).collect::<Vec<_>>(), expected);
 });
+
+story!(an_event_stream_that_nobody_reads_is_cut_off_and_harms_nobody, |world| async {
+    // 128 kB for each message, 19 MB together. What may wait for a client is 1 MiB; the rest of the bound is for the
+    // buffers of the system and of HTTP on both sides.
+    const DOCUMENT: &str = "subscription($conversationId: ID!, $after: String) {
+        messageEvents(conversationId: $conversationId, after: $after) { cursor messageEdge { node { sequence
+            a: body b: body c: body d: body e: body f: body g: body h: body } } } }";
+    const N: i64 = 150;
+    const MAX_HELD_BYTES: usize = 8 * 1024 * 1024;
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let socket = bob.socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    let first = alice.send(&conversation, "From here on.").await["sequence"].as_i64().expect("a number");
+    let cursor = ears.next().await["cursor"].clone();
+    let n_subscriptions = bob.metric("kith_subscriptions").await;
+
+    let variables = |after: &Value| json!({"conversationId": conversation, "after": after});
+    let asleep = SleepingEventSource::open(&bob, DOCUMENT, variables(&cursor)).await;
+    assert_eq!(bob.metric(r#"kith_sockets{transport="sse"}"#).await, 1.0);
+    let long = "🦀".repeat(4000);
+    let sender = || async {
+        for _ in 0..N / 6 {
+            alice.send(&conversation, &long).await;
+        }
+    };
+    within(PATIENCE * 4, "the sends", futures_util::future::join_all((0..6).map(|_| sender()))).await;
+    let heard = ears.take(N as usize).await;
+    assert_eq!(heard.iter().map(sequence_of).collect::<Vec<_>>(), (first + 1..=first + N).collect::<Vec<_>>());
+
+    // It wakes up to a connection that breaks: a stream that ended well would not make its client come back.
+    let slept = asleep.wake_up().await;
+    assert!(!slept.is_whole, "the answer breaks off");
+    assert!(slept.n_bytes < MAX_HELD_BYTES, "{} bytes were held for it", slept.n_bytes);
+    let mut last = json!({"cursor": cursor});
+    let mut n_heard = 0;
+    for (name, mut data) in slept.events {
+        assert_eq!(name, "next");
+        last = data["data"]["messageEvents"].take();
+        n_heard += 1;
+        assert_eq!(sequence_of(&last), first + n_heard, "in order up to the end");
+    }
+    assert!(n_heard < N, "it was cut off");
+    eventually("what was held for it to be let go", async || {
+        let n_sockets = bob.metric(r#"kith_sockets{transport="sse"}"#).await;
+        (n_sockets == 0.0 && bob.metric("kith_subscriptions").await == n_subscriptions).then_some(())
+    })
+    .await;
+
+    // Having read the rest later, it has missed nothing.
+    let mut awake = EventSource::open(&bob, DOCUMENT, variables(&last["cursor"])).await.expect("it is accepted");
+    for sequence in first + n_heard + 1..=first + N {
+        let (_, data) = awake.next().await.expect("the stream is open");
+        assert_eq!(sequence_of(&data["data"]["messageEvents"]), sequence);
+    }
+    assert!(socket.is_open());
+});

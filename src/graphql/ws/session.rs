@@ -54,8 +54,6 @@ const MAX_OPERATIONS: usize = 100;
 const INIT_LIMIT: Duration = Duration::from_secs(10);
 /// How long a write may be stuck.
 const WRITE_LIMIT: Duration = Duration::from_secs(10);
-/// Between two pings.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// A client that said nothing after this many pings, and half an interval, is taken for dead.
 const MAX_UNANSWERED_PINGS: u8 = 2;
 /// How long the peer may take to answer a close frame.
@@ -320,6 +318,8 @@ async fn farewell<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, end:
 
 /// When what is due.
 struct Times {
+    /// Between two pings.
+    ping_interval: Duration,
     ping_at: Instant,
     n_unanswered_pings: u8,
     /// When the access token dies.
@@ -341,8 +341,9 @@ impl Times {
             Caller::SignedIn { expires_at, .. } => Some((instant_of(&state.app.clock, *expires_at), *expires_at)),
             Caller::Anonymous | Caller::Rejected(_) => None,
         };
-        let ping_at = Instant::now() + PING_INTERVAL.mul_f64(random_fraction());
-        Self { ping_at, n_unanswered_pings: 0, expires_at, write_by: None, leave: None }
+        let ping_interval = Duration::from_secs(state.app.config.server.ping_seconds);
+        let ping_at = Instant::now() + ping_interval.mul_f64(random_fraction());
+        Self { ping_interval, ping_at, n_unanswered_pings: 0, expires_at, write_by: None, leave: None }
     }
 
     fn next(&self) -> Instant {
@@ -391,7 +392,7 @@ impl Times {
         }
         self.n_unanswered_pings += 1;
         let is_last = self.n_unanswered_pings == MAX_UNANSWERED_PINGS;
-        self.ping_at = now + if is_last { PING_INTERVAL / 2 } else { PING_INTERVAL };
+        self.ping_at = now + if is_last { self.ping_interval / 2 } else { self.ping_interval };
         Ok(Ring::Ping)
     }
 }

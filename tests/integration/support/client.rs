@@ -147,6 +147,13 @@ impl Client {
         let response = within(PATIENCE * 2, path, request.send()).await.expect("the server answers");
         Answer::read(response).await.expect("the answer is whole")
     }
+
+    /// What `/metrics` shows under a name with its labels, e.g. `kith_sockets{transport="ws"}`; 0 what was never moved.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let shown = self.get("/metrics").await.text;
+        let value = shown.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().expect("a number"))
+    }
 }
 
 /// The document that calls a mutation with one input.

@@ -48,7 +48,7 @@ pub use self::{
     server::{Options, Server},
     smtp::{Letter, MailServer, Mood},
     socket::{Ended, Frame, Heard, RawSocket, Socket, Subscription, Upgrade, UpgradeRefused},
-    sse::EventSource,
+    sse::{EventSource, SleepingEventSource},
     wait::{PATIENCE, eventually, within},
     world::{World, tell},
 };
