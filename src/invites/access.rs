@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use entity::{
-    InviteId, Timestamp, UserId,
+    InviteId, Timestamp, UserId, conversation,
     invite::{self, Column, Entity, Status},
     user,
 };
@@ -169,14 +169,23 @@ pub async fn to_mail(app: &App, id: InviteId, recipient: &str) -> Result<Option<
     {
         return Ok(None);
     }
+    let group = match row.group_id {
+        Some(group_id) => conversation::Entity::find_by_id(group_id).one(app.db.read()).await?,
+        None => None,
+    };
     let inviter = user::Entity::find_by_id(row.inviter_id).one(app.db.read()).await?;
     Ok(inviter.map(|inviter| Invitation {
         inviter: inviter.display_name,
         username: inviter.username,
-        group: None,
+        group: group.filter(|group| group.deleted_at.is_none()).and_then(|group| group.name),
         note: row.note,
         expires_at: row.expires_at,
     }))
+}
+
+/// Whether somebody is the one who is asked by an invite, and may still answer.
+pub(super) fn is_asked(row: &invite::Model, user_id: UserId, now: Timestamp) -> bool {
+    row.invitee_id == Some(user_id) && !row.hidden && status_of(row, now) == InviteStatus::Pending
 }
 
 /// The side that the viewer, who is on one of them, is on.

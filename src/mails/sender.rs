@@ -13,6 +13,8 @@ use crate::{accounts, app::App, error::Error, invites, server::metrics};
 const AT_ONCE: usize = 8;
 /// How often to look for what other processes queued, or left behind.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+/// How long to leave to another process what it is taking.
+const TAKING_INTERVAL: Duration = Duration::from_millis(50);
 /// How long after it was taken a mail is given to another, should its sender not come back.
 const LEASE_SECONDS: i64 = 120;
 /// How long looking up and sending one may take; far below the lease.
@@ -62,6 +64,10 @@ async fn send_due(app: &App) -> Result<Duration, Error> {
         Some(wait) => return Ok(Duration::from_millis(wait).min(LOOK_INTERVAL)),
     }
     let rows = outbox::take(&app.db, AT_ONCE, LEASE_SECONDS, now).await?;
+    if rows.is_empty() {
+        // Another process is taking them this very moment.
+        return Ok(TAKING_INTERVAL);
+    }
     join_all(rows.into_iter().map(|row| deal_with(app, row))).await;
     Ok(Duration::ZERO)
 }

@@ -15,8 +15,10 @@ pub mod access;
 pub mod actions;
 pub mod committer;
 pub mod graphql;
+pub mod search;
 pub mod store;
 pub mod types;
 
 pub use committer::Committer;
+pub use search::index::SearchIndex;
 pub use types::MAX_BODY_CHARACTERS;

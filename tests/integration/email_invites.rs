@@ -240,6 +240,53 @@ story!(a_block_stands_between_an_invite_by_mail_and_its_claim, |world| async {
     assert_eq!(alice.invites("OUTGOING").await[0]["status"], "PENDING");
 });
 
+story!(an_invite_by_mail_can_lead_into_a_group, |world| async {
+    let mails = MailServer::plain(world).await;
+    let server = world.server_with(mails.options()).await;
+    let (alice, bob) = tokio::join!(server.person("alice"), server.person("bob"));
+    let make = json!({"name": "Reading <circle>"});
+    let made = alice.mutate("createGroup", make, "group { id }").await;
+    let group = made.ok()["group"]["id"].as_str().expect("a group").to_owned();
+    let invite_into = async |person: &Person, email: &str| {
+        let input = json!({"email": {"email": email, "groupId": group}});
+        person.mutate("sendInvite", input, "invite { id group { id name } }").await
+    };
+    let stranger = invite_into(&bob, "someone@example.org").await;
+    assert_eq!(stranger.code(), Some("NOT_FOUND"), "he does not know of it");
+    assert_eq!(stranger.value()["userErrors"][0]["field"], json!(["input", "email", "groupId"]));
+    let sent = invite_into(&alice, "bob@work.example").await;
+    assert_eq!(sent.ok()["invite"]["group"]["name"], "Reading <circle>");
+    assert_eq!(invite_into(&alice, "bob@work.example").await.code(), Some("ALREADY_INVITED"));
+    invite(&alice, "bob@work.example").await.ok();
+    let letters =
+        [mails.nth_letter("bob@work.example", "", 0).await, mails.nth_letter("bob@work.example", "", 1).await];
+    let letter = letters.iter().find(|letter| letter.text.contains("Reading")).expect("one is into the group");
+    assert!(letter.text.contains("in the group Reading <circle>") && !letter.html.contains("<circle>"));
+
+    let id = id_of(&claim(&bob, &letter.token()).await);
+    let preview = "query($id: ID!) { node(id: $id) { ... on Invite { group { name } } } }";
+    assert_eq!(bob.ask(preview, json!({"id": id})).await["node"]["group"]["name"], "Reading <circle>");
+    let accepted = bob.answer_invite("acceptInvite", &id).await;
+    assert_eq!(conversation_id_of(accepted.ok()), group);
+    alice.send(&group, "Welcome!").await;
+    assert_eq!(bob.sequences(&group).await.len(), 1);
+    assert_eq!(alice.relationship_to(&bob).await, "FRIEND");
+
+    // He is no admin; and who has become one no more, or has left, lets nobody in: they are friends all the same.
+    assert_eq!(invite_into(&bob, "carol@work.example").await.code(), Some("FORBIDDEN"));
+    let admin = json!({"groupId": group, "userId": bob.id, "role": "ADMIN"});
+    alice.mutate("changeMemberRole", admin, "group { id }").await.ok();
+    invite_into(&bob, "carol@work.example").await.ok();
+    let carol = server.person("carol").await;
+    let id = id_of(&claim(&carol, &token(&mails, "carol@work.example").await).await);
+    bob.mutate("leaveGroup", json!({"groupId": group}), "group { id }").await.ok();
+    let accepted = carol.answer_invite("acceptInvite", &id).await;
+    let direct = conversation_id_of(accepted.ok());
+    assert_ne!(direct, group);
+    carol.send(&direct, "Hello!").await;
+    assert_eq!(carol.conversation(&group, "id").await, Value::Null);
+});
+
 story!(friends_and_crossing_invites_meet_in_one_friendship, |world| async {
     let mails = MailServer::plain(world).await;
     let server = world.server_with(mails.options()).await;
