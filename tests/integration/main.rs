@@ -5,8 +5,10 @@
 mod support;
 
 mod access;
+mod accounts;
 mod constant_cost;
 mod durability;
+mod email_invites;
 mod friends;
 mod front_door;
 mod groups;
@@ -14,6 +16,7 @@ mod guard;
 mod inputs;
 mod limits;
 mod liveness;
+mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
