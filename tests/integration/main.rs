@@ -5,8 +5,10 @@
 mod support;
 
 mod access;
+mod compatibility;
 mod constant_cost;
 mod durability;
+mod federation;
 mod friends;
 mod front_door;
 mod guard;
