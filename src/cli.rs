@@ -112,13 +112,18 @@ async fn serve(config: Config) -> Result<(), Error> {
     let listener = server::bind(config.server.listen).await?;
     let address = listener.local_addr().map_err(Error::internal)?;
     server::metrics::install();
+    let watchers = match config.server.metrics_listen {
+        Some(address) => Some(server::bind(address).await?),
+        None => None,
+    };
+    let role = config.server.role.name();
     let engine = Engine::new(app::build(config).await?).await?;
     if let Some(path) = std::env::var_os("KITH_PORT_FILE") {
         write_port(Path::new(&path), address.port())
             .map_err(|error| Error::internal(format!("KITH_PORT_FILE cannot be written: {error}")))?;
     }
-    tracing::info!(%address, "listening on http://{address}");
-    server::run(engine, listener, stop).await?;
+    tracing::info!(%address, role, "listening on http://{address}");
+    server::run(engine, listener, watchers, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -44,6 +44,7 @@ use crate::{
     auth::RequestContext,
     config::TrustedMode,
     error::{Error, retry_after_seconds},
+    rate_limits::{self, Counted, TooMuch},
     server::metrics::{OperationMeters, Outcome},
 };
 
@@ -125,10 +126,19 @@ pub struct Executed {
     pub began: bool,
     /// Seconds to wait, if a limit of how often was hit.
     pub retry_after: Option<u64>,
+    /// What was counted for it.
+    pub counted: Vec<Counted>,
 }
 
 /// Why a request was not executed, ready to be sent: never empty, each error with its code.
 pub type RequestErrors = Vec<ServerError>;
+
+impl Prepared {
+    /// The static facts of the operation.
+    fn outline(&self) -> Option<&guard::Outline> {
+        self.document.outline(self.operation_name.as_deref()).ok()
+    }
+}
 
 impl GraphqlRequest {
     /// Whether there is a text, or something that names one. What names it badly is refused later.
@@ -278,6 +288,7 @@ impl Engine {
                 )]),
                 began: false,
                 retry_after: None,
+                counted: Vec::new(),
             },
         };
         let outcome = match &executed {
@@ -291,8 +302,19 @@ impl Engine {
 
     async fn run(&self, prepared: Prepared, context: RequestContext) -> Executed {
         let request_id = Arc::clone(&context.request_id);
+        let fields = match prepared.kind {
+            OperationType::Mutation => prepared.outline().map(|outline| outline.root_fields.clone()),
+            OperationType::Query | OperationType::Subscription => None,
+        };
+        let caller = context.caller;
         let request = self.request(prepared, context, CurrentLoaders::new(&self.app));
-        let execution = AssertUnwindSafe(self.schema.execute(request)).catch_unwind();
+        let execution = rate_limits::counted(async {
+            if let Some(fields) = fields {
+                self.app.rate_limits.check_fields(&fields, &caller).await?;
+            }
+            Ok::<_, Error>(self.schema.execute(request).await)
+        });
+        let execution = AssertUnwindSafe(execution).catch_unwind();
         let in_time = async {
             tokio::select! {
                 biased;
@@ -301,10 +323,11 @@ impl Engine {
             }
         };
         match in_time.await {
-            Ok(Ok(mut response)) => {
+            Ok(Ok((Err(error), counted))) => Executed { counted, ..Executed::failed(error, &request_id) },
+            Ok(Ok((Ok(mut response), counted))) => {
                 let began = has_begun(&response);
                 let retry_after = finish(&mut response, began, &request_id);
-                Executed { response, began, retry_after }
+                Executed { response, began, retry_after, counted }
             }
             Ok(Err(_)) => Executed::failed(Error::Internal("a resolver panicked".into()), &request_id),
             Err(cause) => Executed::failed(Error::Unavailable(cause.into()), &request_id),
@@ -335,7 +358,7 @@ impl Executed {
         let error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
         let mut response = Response::from_errors(vec![ServerError { locations: Vec::new(), ..error }]);
         let retry_after = finish(&mut response, true, request_id);
-        Self { response, began: true, retry_after }
+        Self { response, began: true, retry_after, counted: Vec::new() }
     }
 }
 
@@ -382,9 +405,18 @@ fn finish_error(error: &mut ServerError, began: bool, request_id: &str) -> Optio
                 error.message = fault.to_string();
                 set_extension(error, "requestId", request_id);
             }
-            if let Error::RateLimited(wait) = fault {
-                let seconds = retry_after_seconds(wait);
+            if let Error::RateLimited(limited) = fault {
+                let seconds = retry_after_seconds(&limited.wait);
                 set_extension(error, "retryAfter", seconds);
+                match limited.what {
+                    TooMuch::Action(action, rule) => {
+                        set_extension(error, "action", action.name());
+                        set_extension(error, "limit", rule.limit);
+                        set_extension(error, "periodSeconds", rule.period.as_secs());
+                    }
+                    TooMuch::OpenStreams(limit) => set_extension(error, "limit", limit),
+                    TooMuch::Work => {}
+                }
                 retry_after = Some(seconds);
             }
             set_extension(error, "code", fault.code());
@@ -527,6 +559,7 @@ mod tests {
     use async_graphql::Pos;
 
     use super::*;
+    use crate::rate_limits::{Action, Limited, Rule};
 
     /// An error as it comes out of a resolver's field.
     fn of_field(error: impl Into<async_graphql::Error>) -> Response {
@@ -547,7 +580,7 @@ mod tests {
             (Error::NotFound("x"), "NOT_FOUND"),
             (Error::Forbidden("x"), "FORBIDDEN"),
             (Error::bad_input("x"), "BAD_USER_INPUT"),
-            (Error::RateLimited(Duration::from_millis(1)), "RATE_LIMITED"),
+            (Error::busy(Duration::from_millis(1)), "RATE_LIMITED"),
             (Error::Unavailable("secret cause".into()), "UNAVAILABLE"),
             (Error::internal("secret cause"), "INTERNAL"),
         ] {
@@ -576,9 +609,18 @@ mod tests {
 
     #[test]
     fn a_limit_says_how_long_to_wait() {
-        let (error, retry_after) = finished(of_field(Error::RateLimited(Duration::from_millis(2100))));
-        assert_eq!(error["extensions"]["retryAfter"], 3);
+        let (error, retry_after) = finished(of_field(Error::busy(Duration::from_millis(2100))));
+        assert_eq!(error["extensions"], serde_json::json!({"code": "RATE_LIMITED", "retryAfter": 3}));
         assert_eq!(retry_after, Some(3));
+        let rule = Rule { limit: 60, period: Duration::from_secs(10) };
+        let limited = Limited { what: TooMuch::Action(Action::SendMessage, rule), wait: Duration::from_millis(900) };
+        let (error, retry_after) = finished(of_field(Error::RateLimited(limited)));
+        let expected = serde_json::json!({
+            "code": "RATE_LIMITED", "retryAfter": 1, "action": "SEND_MESSAGE", "limit": 60, "periodSeconds": 10,
+        });
+        assert_eq!(error["extensions"], expected);
+        assert_eq!(error["message"], "You send messages too fast. Try again in 1 s.");
+        assert_eq!(retry_after, Some(1));
     }
 
     #[test]

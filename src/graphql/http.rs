@@ -9,6 +9,7 @@
 //! | `GET` of a query | its result |
 //! | `GET` of a mutation | 405 |
 //! | subscription | 400, and where subscriptions are |
+//! | mutation, at a process of the role `realtime` | 421, see [`crate::server::roles`] |
 //! | another method | 405 |
 //! | `Accept` that allows neither type | 406 |
 //! | no well-formed request: broken JSON, a batch, no `query`, wrong types | 400 |
@@ -33,7 +34,14 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Executed, GraphqlRequest, bad_request, coded};
-use crate::server::{ServerState, request::context_of};
+use crate::{
+    rate_limits,
+    server::{
+        ServerState,
+        request::context_of,
+        roles::{misdirected, misdirected_response},
+    },
+};
 
 /// Most bytes of a request's body.
 pub const MAX_BODY: usize = 128 * 1024;
@@ -149,8 +157,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
         }
         OperationType::Query | OperationType::Mutation => {}
     }
+    let role = state.app.config.server.role;
+    if let Some(error) = misdirected(role, prepared.kind) {
+        return misdirected_response(role, error);
+    }
     let context = context_of(parts, state);
-    let Executed { response, began, retry_after } = state.engine.execute(prepared, context).await;
+    let Executed { response, began, retry_after, counted } = state.engine.execute(prepared, context).await;
     let mut answer = if began {
         encode(StatusCode::OK, media_type, &response)
     } else {
@@ -158,6 +170,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
     };
     if let Some(seconds) = retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if let Some((policies, limits)) = rate_limits::header_fields(&counted) {
+        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", limits)] {
+            let value = HeaderValue::try_from(value).expect("names and numbers can stand in a header");
+            answer.headers_mut().insert(name, value);
+        }
     }
     answer
 }
@@ -419,7 +437,12 @@ fn encode(status: StatusCode, media_type: MediaType, body: &impl Serialize) -> R
 
 /// An answer of the server that is not the schema's: an unknown path, a refused origin.
 pub fn plain_refusal(status: StatusCode, message: &str, code: &'static str) -> Response {
-    encode_refusal(status, MediaType::Json, &[coded(message, code)])
+    plain_refusals(status, &[coded(message, code)])
+}
+
+/// As [`plain_refusal`], with errors of more than a code.
+pub fn plain_refusals(status: StatusCode, errors: &[ServerError]) -> Response {
+    encode_refusal(status, MediaType::Json, errors)
 }
 
 #[cfg(test)]

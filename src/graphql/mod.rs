@@ -50,6 +50,7 @@ macro_rules! query_of {
             node::NodeQuery,
             crate::users::graphql::UserQuery,
             crate::conversations::graphql::ConversationQuery,
+            crate::messages::graphql::MessageQuery,
             $($more,)*
         );
     };
@@ -71,6 +72,7 @@ pub struct Mutation(
     crate::accounts::graphql::AccountMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
+    crate::groups::graphql::GroupMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );

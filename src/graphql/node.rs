@@ -16,7 +16,7 @@ use super::{
 use crate::{
     accounts::graphql::{Session, Viewer, session_node, viewer_node},
     auth,
-    conversations::graphql::{Conversation, DirectConversation},
+    conversations::graphql::{Conversation, DirectConversation, Group},
     error::Error,
     graphql::loaders,
     invites::{access::visible_invites, graphql::Invite},
@@ -36,6 +36,7 @@ pub enum Node {
     Session(Session),
     Invite(Invite),
     Conversation(DirectConversation),
+    Group(Group),
     Message(Message),
 }
 
@@ -140,9 +141,12 @@ pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -
             AnyId::Viewer(id) => viewer_node(viewer, id).map(Node::Viewer),
             AnyId::Session(id) => session_node(app, viewer, id).await?.map(Node::Session),
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
-            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id)
-                .await?
-                .map(|reader| Node::Conversation(DirectConversation::new(reader.conversation().clone()))),
+            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id).await?.map(|reader| {
+                match Conversation::of(&reader) {
+                    Conversation::Direct(direct) => Node::Conversation(direct),
+                    Conversation::Group(group) => Node::Group(group),
+                }
+            }),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?
                 .map(|readable| Node::Message(Message::of(&readable))),

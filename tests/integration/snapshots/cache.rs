@@ -10,7 +10,7 @@ const FRAGMENTS: &str = "
     fragment Face on User { __typename id username displayName createdAt }
     fragment Person on User { ...Face relationship conversation { __typename id } }
     fragment Text on Message {
-        __typename id sequence body createdAt editedAt deletedAt
+        __typename id sequence body createdAt editedAt deletedAt reactions { emoji count }
         conversation { __typename id } sender { ...Face } replyTo { __typename id }
     }
     fragment Offer on Invite {
@@ -28,7 +28,7 @@ const FRAGMENTS: &str = "
 const OVERVIEW: &str = "
     query Overview {
         viewer {
-            __typename id email emailVerified phone discoverable unreadCount
+            __typename id email emailVerified phone discoverable readReceipts unreadCount
             user { ...Person }
             sessions { __typename id createdAt userAgent current }
             friends(first: 50) { totalCount nodes { ...Person } }

@@ -226,6 +226,51 @@ pub const CASES: &[Case] = &[
         let input = json!({"messageId": message["id"]});
         stage.alice.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
     }),
+    case!("addReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.begin().await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("addReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        bob.react("addReaction", &message, "❤️").await.ok();
+    }),
+    case!("addReaction", "by a friend, again", NothingChanges, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        stage.alice.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        for person in [&stage.alice, &bob] {
+            person.react("addReaction", &message, "👍").await.ok();
+        }
+        stage.begin().await;
+        bob.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("deleteMessage", "with reactions, by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "oh").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        let input = json!({"messageId": message["id"]});
+        bob.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
+    }),
     case!("deleteMessage", "by a friend", Everything, |stage| {
         let (bob, conversation) = stage.friend("bob").await;
         let message = bob.send(&conversation, "oh").await;
