@@ -6,7 +6,7 @@ use crate::{npm_clients, schema, sqlite_story, story, support::*};
 
 const ENTITIES: &str = "query($representations: [_Any!]!) { _entities(representations: $representations) { __typename
     ... on User { id username } ... on Message { id body } ... on Invite { id status }
-    ... on DirectConversation { id viewerCanSend } } }";
+    ... on DirectConversation { id viewerCanSend } ... on Group { id name } } }";
 
 fn key(name: &str, id: &str) -> Value {
     json!({"__typename": name, "id": id})
@@ -35,6 +35,8 @@ story!(a_router_gets_entities_through_the_gates_of_who_asks, |world| async {
     let message = alice.send(&conversation, "between us").await["id"].as_str().expect("an id").to_owned();
     let invite = alice.invite(&guest).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
 
+    let group = alice.create_group("Chess").await;
+
     let printed = world.kith(&["schema", "--federation"], Options::default()).await.stdout;
     let service = server.anonymous().ask("{ _service { sdl } }", json!({})).await;
     assert_eq!(service["_service"]["sdl"], String::from_utf8(printed).expect("UTF-8"));
@@ -45,6 +47,7 @@ story!(a_router_gets_entities_through_the_gates_of_who_asks, |world| async {
         key("Invite", &invite),
         key("DirectConversation", &conversation),
         key("User", &bob.id),
+        key("Group", &group),
         // Not of the type that it is said to be.
         key("User", &message),
         key("Message", "msg_00000000000000000000000000"),
@@ -62,13 +65,14 @@ story!(a_router_gets_entities_through_the_gates_of_who_asks, |world| async {
             {"__typename": "Invite", "id": invite, "status": "PENDING"},
             {"__typename": "DirectConversation", "id": conversation, "viewerCanSend": true},
             {"__typename": "User", "id": bob.id, "username": "bob"},
+            {"__typename": "Group", "id": group, "name": "Chess"},
             null,
             null,
         ])
     );
-    assert_eq!(seen(&entities(&bob, all.clone()).await), [true, true, false, true, true, false, false]);
-    assert_eq!(seen(&entities(&guest, all.clone()).await), [true, false, true, false, false, false, false]);
-    assert_eq!(seen(&entities(&stranger, all.clone()).await), [false; 7]);
+    assert_eq!(seen(&entities(&bob, all.clone()).await), [true, true, false, true, true, false, false, false]);
+    assert_eq!(seen(&entities(&guest, all.clone()).await), [true, false, true, false, false, false, false, false]);
+    assert_eq!(seen(&entities(&stranger, all.clone()).await), [false; 8]);
     assert_eq!(entities(&server.anonymous(), all).await.code(), Some("UNAUTHENTICATED"));
 
     for bad in [
