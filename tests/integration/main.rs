@@ -2,13 +2,13 @@
 //!
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
-mod support;
-
 mod access;
 mod accounts;
+mod compatibility;
 mod constant_cost;
 mod durability;
 mod email_invites;
+mod federation;
 mod friends;
 mod front_door;
 mod groups;
@@ -31,3 +31,5 @@ mod search;
 mod sessions;
 mod snapshots;
 mod sockets;
+mod support;
+
