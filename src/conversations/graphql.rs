@@ -25,7 +25,7 @@ use crate::{
         app,
         ids::{GlobalId, decode_argument, decode_field},
         loaders,
-        pagination::{Direction, PageArguments, PageInfo, encode_cursor, page_info_of},
+        pagination::{Direction, PageArguments, PageInfo, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
     },
@@ -126,6 +126,14 @@ impl Conversation {
     /// For who has passed the gate.
     pub fn of(reader: &Reader) -> Self {
         Self::of_row(Arc::clone(reader.conversation()))
+    }
+
+    /// The group that it is, if it is one.
+    pub fn into_group(self) -> Option<Group> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Group(group) => Some(group),
+        }
     }
 
     /// For a row that is known to be visible: it came with something of its own that is.
@@ -277,15 +285,24 @@ impl DirectConversation {
 #[derive(Clone)]
 pub struct Group {
     room: Room,
+    /// For who is not in it: invited, and has not answered yet.
+    is_preview: bool,
 }
 
 impl Group {
+    /// For a member.
     pub fn new(row: Arc<conversation::Model>) -> Self {
-        Self { room: Room { row } }
+        Self { room: Room { row }, is_preview: false }
+    }
+
+    /// For who is invited into it: its name, its description and how many are in it, and no more.
+    pub fn preview(row: Arc<conversation::Model>) -> Self {
+        Self { room: Room { row }, is_preview: true }
     }
 }
 
-/// A conversation of many, with a name. Who is in it was invited, or came by an invite link.
+/// A conversation of many, with a name. Who is in it was invited, or came by an invite link. Who is only invited sees
+/// its name, its description and how many are in it; what is said there, by whom and when is for members.
 #[Object]
 impl Group {
     /// Global id, `conv_…`.
@@ -300,16 +317,22 @@ impl Group {
 
     /// When the newest message was sent; when it began, if there is none.
     async fn last_activity_at(&self) -> DateTime {
-        self.room.row.last_activity_at.into()
+        match self.is_preview {
+            true => self.room.row.created_at.into(),
+            false => self.room.row.last_activity_at.into(),
+        }
     }
 
-    /// The newest message, also when it was deleted; null while there is none.
+    /// The newest message, also when it was deleted; null while there is none, and for who is only invited.
     async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
-        self.room.last_message(ctx).await
+        match self.is_preview {
+            true => Ok(None),
+            false => self.room.last_message(ctx).await,
+        }
     }
 
     /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
-    /// page.
+    /// page. Empty for who is only invited.
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -318,10 +341,14 @@ impl Group {
         #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<MessageConnection> {
-        self.room.messages(ctx, PageArguments { first, after, last, before }).await
+        let page = PageArguments { first, after, last, before };
+        match self.is_preview {
+            true => Ok(MessageConnection::nothing(&page.resolve(Direction::Backward)?)),
+            false => self.room.messages(ctx, page).await,
+        }
     }
 
-    /// Who is in it, in a stable order, with how far each has read.
+    /// Who is in it, in a stable order, with how far each has read. Empty for who is only invited.
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -330,7 +357,11 @@ impl Group {
         #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<MemberConnection> {
-        self.room.members(ctx, PageArguments { first, after, last, before }).await
+        let page = PageArguments { first, after, last, before };
+        match self.is_preview {
+            true => Ok(MemberConnection::nothing(&page.resolve(Direction::Forward)?)),
+            false => self.room.members(ctx, page).await,
+        }
     }
 
     /// Messages by others above the viewer's read position.
@@ -358,8 +389,12 @@ impl Group {
         Ok(int(loaders(ctx).load(MemberCount(self.room.row.id)).await?.unwrap_or(0)))
     }
 
-    /// What the viewer may do in it.
+    /// What the viewer may do in it. For who is only invited `MEMBER`, which they would be; `viewerCanSend` is false
+    /// then.
     async fn viewer_role(&self, ctx: &Context<'_>) -> async_graphql::Result<Role> {
+        if self.is_preview {
+            return Ok(Role::Member);
+        }
         let member = self.room.member(ctx).await?.ok_or(Error::NotFound("You are no longer in this group."))?;
         Ok(member.role.into())
     }
@@ -387,6 +422,16 @@ impl From<member::Role> for Role {
             member::Role::Owner => Self::Owner,
             member::Role::Admin => Self::Admin,
             member::Role::Member => Self::Member,
+        }
+    }
+}
+
+impl From<Role> for member::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Member => Self::Member,
         }
     }
 }
@@ -438,6 +483,13 @@ impl ReadPosition {
         }
         let wants = loaders(ctx).load_many(vec![Receipts(viewer_id), Receipts(self.user_id)]).await?;
         Ok([viewer_id, self.user_id].iter().all(|id| wants.get(&Receipts(*id)).copied().unwrap_or(false)))
+    }
+}
+
+impl MemberConnection {
+    /// For who may not see the members, whatever page they ask for.
+    fn nothing(_: &PageRequest<Uuid>) -> Self {
+        Self { page_info: PageInfo::default(), edges: Vec::new(), total_count: 0 }
     }
 }
 

@@ -19,6 +19,7 @@ use super::{
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
     sharing,
+    streams::Open,
     topic::{self, Ear, GroupKey, Listening, Subscriber, Topic},
 };
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
+    rate_limits::Action,
 };
 
 /// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
@@ -40,6 +42,7 @@ pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     catching_up: tokio::task::AbortHandle,
+    _open: Option<Open>,
 }
 
 impl Drop for Subscription {
@@ -60,23 +63,29 @@ pub async fn subscribe(
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
     let hub = Arc::clone(&engine.app.hub);
-    let source = {
-        // Never closed.
-        let _turn = hub.turns.acquire().await;
-        operation.admit().await?
-    };
-    let viewer = operation.context().caller.viewer().map_err(|error| {
+    let refuse = |error: Error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
         ]);
         engine.finish(&mut response, operation.context());
         response
-    })?;
+    };
+    if let Ok(viewer) = operation.context().caller.viewer() {
+        let subject = viewer.user_id().0.to_string();
+        engine.app.rate_limits.check(Action::Subscribe, &subject).await.map_err(refuse)?;
+    }
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
+    let viewer = operation.context().caller.viewer().map_err(refuse)?;
+    let open = engine.app.streams.open(viewer.session_id(), &source).map_err(refuse)?;
     let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
     let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
     // Boxed: a task's own memory stays as long as its handle, and this one's future is large.
     let catching_up = tokio::spawn(Box::pin(start.run())).abort_handle();
-    Ok(Subscription { hub, subscriber, catching_up })
+    Ok(Subscription { hub, subscriber, catching_up, _open: open })
 }
 
 struct Start {
@@ -136,9 +145,14 @@ impl Start {
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
         self.hub.learn_receipts(&self.subscriber).await?;
-        // Read positions are state: there is nothing to catch up with.
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
-        topic.unmute(&self.subscriber, i64::MAX);
+        // Read positions are state: there is nothing to catch up with. But the membership may have ended since the gate
+        // and before the seat; if it does after this look, its end has a number above the position.
+        let position = log::positions(self.hub.db(), &[conversation_id]).await?.remove(&conversation_id);
+        if !is_member(&self.hub, conversation_id, self.subscriber.viewer.user_id()).await? {
+            return Err(Stop::PutOut);
+        }
+        topic.unmute_reads(&self.subscriber, position.unwrap_or(0));
         Ok(())
     }
 
@@ -146,6 +160,8 @@ impl Start {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
         hub.learn_receipts(&self.subscriber).await?;
+        // What it joins meanwhile waits until it sits.
+        let _joining = self.subscriber.joining.lock().await;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -418,6 +434,7 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
+            let _joining = start.subscriber.joining.lock().await;
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {

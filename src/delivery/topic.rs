@@ -60,6 +60,9 @@ pub struct Subscriber {
     last_told: AtomicU64,
     /// Whether it is told read positions: see [`Subscriber::switch_receipts`].
     receipts: AtomicU8,
+    /// Held while one on `events` takes its seats in conversations: one after the other, so that it never sits twice
+    /// and never misses that it has to sit again.
+    pub(super) joining: tokio::sync::Mutex<()>,
 }
 
 /// Not known yet; on; off.
@@ -76,6 +79,7 @@ impl Subscriber {
             seats: Mutex::new(Some(Vec::new())),
             last_told: AtomicU64::new(0),
             receipts: AtomicU8::new(RECEIPTS_UNKNOWN),
+            joining: tokio::sync::Mutex::default(),
         })
     }
 
@@ -348,7 +352,18 @@ impl Topic {
         if state.position.is_some_and(|position| position > last) {
             return false;
         }
-        // The worker raises the position, under this lock, before it looks at the seats.
+        Self::let_hear(&state, subscriber, last);
+        true
+    }
+
+    /// As [`Topic::unmute`], for who hears only what has no number: an end after `last` is an end for them.
+    pub fn unmute_reads(&self, subscriber: &Arc<Subscriber>, last: i64) {
+        let state = self.state.lock();
+        Self::let_hear(&state, subscriber, last);
+    }
+
+    /// The worker raises the position, under the lock of the state, before it looks at the seats.
+    fn let_hear(state: &State, subscriber: &Arc<Subscriber>, last: i64) {
         for group in state.groups.values() {
             for seat in group.seats.lock().iter_mut().filter(|seat| Arc::ptr_eq(&seat.subscriber, subscriber)) {
                 let was = std::mem::replace(&mut seat.hearing, Hearing::After(last));
@@ -357,7 +372,6 @@ impl Topic {
                 }
             }
         }
-        true
     }
 
     /// Whether a subscriber sits here.
@@ -522,7 +536,12 @@ impl Topic {
         self.state.lock().groups.retain(|_, group| {
             let mut seats = group.seats.lock();
             seats.retain(|seat| {
-                let is_out = subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
+                let concerns = match seat.hearing {
+                    Hearing::After(after) => position > after,
+                    // It reads of it in the log, after what came before. Who hears nothing that has a number does not.
+                    Hearing::Muted(_) => group.ear == Ear::Reads,
+                };
+                let is_out = concerns && subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
                 if is_out {
                     out.push((Arc::clone(&seat.subscriber), group.ear));
                 }

@@ -44,7 +44,7 @@ use crate::{
     auth::RequestContext,
     config::TrustedMode,
     error::{Error, retry_after_seconds},
-    rate_limits::{self, Counted},
+    rate_limits::{self, Counted, TooMuch},
     server::metrics::{OperationMeters, Outcome},
 };
 
@@ -132,6 +132,13 @@ pub struct Executed {
 
 /// Why a request was not executed, ready to be sent: never empty, each error with its code.
 pub type RequestErrors = Vec<ServerError>;
+
+impl Prepared {
+    /// The static facts of the operation.
+    fn outline(&self) -> Option<&guard::Outline> {
+        self.document.outline(self.operation_name.as_deref()).ok()
+    }
+}
 
 impl GraphqlRequest {
     /// Whether there is a text, or something that names one. What names it badly is refused later.
@@ -295,8 +302,19 @@ impl Engine {
 
     async fn run(&self, prepared: Prepared, context: RequestContext) -> Executed {
         let request_id = Arc::clone(&context.request_id);
+        let fields = match prepared.kind {
+            OperationType::Mutation => prepared.outline().map(|outline| outline.root_fields.clone()),
+            OperationType::Query | OperationType::Subscription => None,
+        };
+        let caller = context.caller;
         let request = self.request(prepared, context, CurrentLoaders::new(&self.app));
-        let execution = AssertUnwindSafe(rate_limits::counted(self.schema.execute(request))).catch_unwind();
+        let execution = rate_limits::counted(async {
+            if let Some(fields) = fields {
+                self.app.rate_limits.check_fields(&fields, &caller).await?;
+            }
+            Ok::<_, Error>(self.schema.execute(request).await)
+        });
+        let execution = AssertUnwindSafe(execution).catch_unwind();
         let in_time = async {
             tokio::select! {
                 biased;
@@ -305,7 +323,8 @@ impl Engine {
             }
         };
         match in_time.await {
-            Ok(Ok((mut response, counted))) => {
+            Ok(Ok((Err(error), counted))) => Executed { counted, ..Executed::failed(error, &request_id) },
+            Ok(Ok((Ok(mut response), counted))) => {
                 let began = has_begun(&response);
                 let retry_after = finish(&mut response, began, &request_id);
                 Executed { response, began, retry_after, counted }
@@ -389,10 +408,14 @@ fn finish_error(error: &mut ServerError, began: bool, request_id: &str) -> Optio
             if let Error::RateLimited(limited) = fault {
                 let seconds = retry_after_seconds(&limited.wait);
                 set_extension(error, "retryAfter", seconds);
-                if let Some((action, rule)) = limited.rule {
-                    set_extension(error, "action", action.name());
-                    set_extension(error, "limit", rule.limit);
-                    set_extension(error, "periodSeconds", rule.period.as_secs());
+                match limited.what {
+                    TooMuch::Action(action, rule) => {
+                        set_extension(error, "action", action.name());
+                        set_extension(error, "limit", rule.limit);
+                        set_extension(error, "periodSeconds", rule.period.as_secs());
+                    }
+                    TooMuch::OpenStreams(limit) => set_extension(error, "limit", limit),
+                    TooMuch::Work => {}
                 }
                 retry_after = Some(seconds);
             }
@@ -590,7 +613,7 @@ mod tests {
         assert_eq!(error["extensions"], serde_json::json!({"code": "RATE_LIMITED", "retryAfter": 3}));
         assert_eq!(retry_after, Some(3));
         let rule = Rule { limit: 60, period: Duration::from_secs(10) };
-        let limited = Limited { rule: Some((Action::SendMessage, rule)), wait: Duration::from_millis(900) };
+        let limited = Limited { what: TooMuch::Action(Action::SendMessage, rule), wait: Duration::from_millis(900) };
         let (error, retry_after) = finished(of_field(Error::RateLimited(limited)));
         let expected = serde_json::json!({
             "code": "RATE_LIMITED", "retryAfter": 1, "action": "SEND_MESSAGE", "limit": 60, "periodSeconds": 10,

@@ -9,6 +9,7 @@
 //! | `GET` of a query | its result |
 //! | `GET` of a mutation | 405 |
 //! | subscription | 400, and where subscriptions are |
+//! | mutation, at a process of the role `realtime` | 421, see [`crate::server::roles`] |
 //! | another method | 405 |
 //! | `Accept` that allows neither type | 406 |
 //! | no well-formed request: broken JSON, a batch, no `query`, wrong types | 400 |
@@ -35,7 +36,11 @@ use tokio::time::{Instant, timeout_at};
 use super::engine::{Executed, GraphqlRequest, bad_request, coded};
 use crate::{
     rate_limits,
-    server::{ServerState, request::context_of},
+    server::{
+        ServerState,
+        request::context_of,
+        roles::{misdirected, misdirected_response},
+    },
 };
 
 /// Most bytes of a request's body.
@@ -151,6 +156,10 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
             return refuse(StatusCode::BAD_REQUEST, media_type, message);
         }
         OperationType::Query | OperationType::Mutation => {}
+    }
+    let role = state.app.config.server.role;
+    if let Some(error) = misdirected(role, prepared.kind) {
+        return misdirected_response(role, error);
     }
     let context = context_of(parts, state);
     let Executed { response, began, retry_after, counted } = state.engine.execute(prepared, context).await;
@@ -428,7 +437,12 @@ fn encode(status: StatusCode, media_type: MediaType, body: &impl Serialize) -> R
 
 /// An answer of the server that is not the schema's: an unknown path, a refused origin.
 pub fn plain_refusal(status: StatusCode, message: &str, code: &'static str) -> Response {
-    encode_refusal(status, MediaType::Json, &[coded(message, code)])
+    plain_refusals(status, &[coded(message, code)])
+}
+
+/// As [`plain_refusal`], with errors of more than a code.
+pub fn plain_refusals(status: StatusCode, errors: &[ServerError]) -> Response {
+    encode_refusal(status, MediaType::Json, errors)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, MessageId, conversation, member, message, reaction, user};
+use entity::{ConversationId, MessageId, UserId, conversation, member, message, reaction, user};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
@@ -50,7 +50,7 @@ pub async fn send(
 /// Replaces the body of a message.
 pub async fn edit(app: &App, own: &Own, body: MessageBody) -> Outcome<Arc<message::Model>> {
     let mut tx = Transaction::begin(app).await?;
-    let (conversation, message) = lock(&tx, own.message()).await?;
+    let (conversation, message) = lock(&tx, own.message(), own.message().sender_id).await?;
     if message.deleted_at.is_some() {
         return Err(deleted().into());
     }
@@ -73,7 +73,7 @@ pub async fn edit(app: &App, own: &Own, body: MessageBody) -> Outcome<Arc<messag
 /// Makes a tombstone of a message. Deleting it again changes nothing.
 pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     let mut tx = Transaction::begin(app).await?;
-    let (conversation, message) = lock(&tx, own.message()).await?;
+    let (conversation, message) = lock(&tx, own.message(), own.message().sender_id).await?;
     if message.deleted_at.is_some() {
         return Ok(Arc::new(message));
     }
@@ -131,10 +131,7 @@ async fn begin_to_react<'a>(app: &'a App, readable: &Readable) -> Outcome<(Trans
     let user_id = readable.reader().viewer().user_id();
     app.rate_limits.check(Action::React, &user_id.0.to_string()).await?;
     let tx = Transaction::begin(app).await?;
-    let (conversation, message) = lock(&tx, readable.message()).await?;
-    if member::Entity::find_by_id((conversation.id, user_id)).one(tx.db()).await?.is_none() {
-        return Err(super::graphql::no_message().into());
-    }
+    let (conversation, message) = lock(&tx, readable.message(), user_id).await?;
     if message.deleted_at.is_some() {
         return Err(deleted().into());
     }
@@ -153,11 +150,18 @@ async fn finish_to_react(mut tx: Transaction<'_>, message: message::Model, chang
     Ok(Reacted { message: Arc::new(message), reactions })
 }
 
-/// The row locks of a change, conversation first as everywhere.
-async fn lock(tx: &Transaction<'_>, message: &message::Model) -> Result<(conversation::Model, message::Model), Error> {
+/// The row locks of a change, conversation first as everywhere. Refused for who is no longer in the conversation, as
+/// for a message that does not exist: the proof may be of the moment before.
+async fn lock(
+    tx: &Transaction<'_>,
+    message: &message::Model,
+    user_id: UserId,
+) -> Outcome<(conversation::Model, message::Model)> {
     let gone = || Error::internal("a message or its conversation is gone");
     let conversation = conversation::Entity::find_by_id(message.conversation_id).lock_exclusive();
     let conversation = conversation.one(tx.db()).await?.ok_or_else(gone)?;
+    let member = member::Entity::find_by_id((conversation.id, user_id)).one(tx.db()).await?;
+    member.ok_or_else(no_message)?;
     let message = message::Entity::find_by_id(message.id).lock_exclusive().one(tx.db()).await?;
     Ok((conversation, message.ok_or_else(gone)?))
 }
@@ -178,6 +182,11 @@ async fn tell(
 
 fn deleted() -> Refusal {
     Refusal::new(UserErrorCode::NotFound, "The message was deleted.").of_field("messageId")
+}
+
+/// What somebody is told who may not know that a message exists.
+pub(super) fn no_message() -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId")
 }
 
 pub(super) fn not_friends() -> Refusal {

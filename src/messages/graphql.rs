@@ -26,7 +26,7 @@ use crate::{
         app,
         ids::{GlobalId, decode_argument, decode_field},
         loaders::Loaders,
-        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        pagination::{Direction, PageArguments, PageInfo, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
     },
@@ -180,6 +180,13 @@ fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
 }
 
 connection!(MessageConnection, MessageEdge, Message);
+
+impl MessageConnection {
+    /// For who may not see the messages, whatever page they ask for.
+    pub fn nothing(_: &PageRequest<i64>) -> Self {
+        Self { page_info: PageInfo::default(), edges: Vec::new() }
+    }
+}
 
 /// A page of a conversation's messages. Sequences have no gaps, so the page is a range and its neighbours are known.
 pub async fn messages_page(
@@ -408,12 +415,7 @@ impl MessageMutation {
 async fn readable(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<Readable> {
     let viewer = viewer(ctx)?;
     let id: MessageId = decode_field(id, "messageId")?;
-    Ok(access::readable(&loaders(ctx), &viewer, id).await?.ok_or_else(no_message)?)
-}
-
-/// What somebody is told who may not know that a message exists.
-pub(super) fn no_message() -> Refusal {
-    Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId")
+    Ok(access::readable(&loaders(ctx), &viewer, id).await?.ok_or_else(actions::no_message)?)
 }
 
 async fn own(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<access::Own> {
@@ -490,6 +492,8 @@ impl MessageSubscription {
         feed.admit(async {
             let viewer = viewer(ctx)?;
             let id: ConversationId = decode_argument(&conversation_id, "conversationId")?;
+            // The position first, and the membership after it: an end of the membership is then above the position.
+            loaders(ctx).load(id).await?;
             let reader = crate::conversations::access::reader(&loaders(ctx), &viewer, id).await?;
             let reader = reader.ok_or(Error::NotFound("There is no such conversation."))?;
             let head = reader.conversation().position;

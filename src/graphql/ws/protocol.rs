@@ -28,6 +28,7 @@ impl Close {
     pub const NO_INIT: Self = Self::new(4408, "Connection initialisation timeout");
     pub const DUPLICATE_ID: Self = Self::new(4409, "Subscriber for this id already exists");
     pub const SECOND_INIT: Self = Self::new(4429, "Too many initialisation requests");
+    pub const ANONYMOUS: Self = Self::new(4401, "Nobody signed in, and nothing was asked for a while");
     pub const BINARY: Self = Self::bad_message("Messages are text");
     pub const EXPIRED: Self = Self::forbidden("The access token has expired.");
     pub const NOT_A_WEBSOCKET: Self = Self::new(1002, "Protocol error");
