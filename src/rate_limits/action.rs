@@ -75,10 +75,22 @@ actions! {
     SignInFromAddress "SIGN_IN_FROM_ADDRESS" 120 / 60 s Address, "Too many tries to sign in from this address.";
     /// `refreshSession`. The tokens cannot be guessed; this bounds the work.
     RefreshSession "REFRESH_SESSION" 200 / 20 s Address, "Too many sessions are refreshed from this address.";
+    /// `verifyEmail`, `resetPassword` and `claimInvite`. The tokens cannot be guessed; this bounds the work.
+    UseMailToken "USE_MAIL_TOKEN" 60 / 120 s Address, "Too many links from mails are used from this address.";
+    /// `requestPasswordReset`, from one address, for whatever mailbox.
+    ResetFromAddress "RESET_FROM_ADDRESS" 30 / 600 s Address, "Too many new passwords are asked for from this address.";
+    /// `requestPasswordReset`, for one mailbox, whether or not it has an account.
+    ResetPassword "RESET_PASSWORD" 5 / 3600 s Mailbox, "A new password for this address was asked for too often.";
+    /// `requestEmailVerification`.
+    VerificationMail "VERIFICATION_MAIL" 5 / 3600 s Viewer, "You have asked for too many mails.";
+    /// `changePassword` with a wrong password: who holds a stolen token does not guess at leisure.
+    ChangePassword "CHANGE_PASSWORD" 10 / 60 s Viewer, "Too many tries to change the password.";
     /// `user(username)` and `searchUsers`.
     Discovery "DISCOVERY" 30 / 60 s Viewer, "You look for people too often.";
     /// `sendInvite`.
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
+    /// `sendInvite` by email, to one mailbox, whoever invites.
+    MailInvite "MAIL_INVITE" 5 / 18000 s Mailbox, "Too many invites were sent to this address.";
     /// `createGroup`.
     CreateGroup "CREATE_GROUP" 20 / 1200 s Viewer, "You have made too many groups.";
     /// `createInviteLink`.
