@@ -34,6 +34,7 @@ pub struct Query(
     node::NodeQuery,
     crate::users::graphql::UserQuery,
     crate::conversations::graphql::ConversationQuery,
+    crate::invite_links::graphql::InviteLinkQuery,
 );
 
 /// Everything that can be changed.
@@ -43,6 +44,7 @@ pub struct Mutation(
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
     crate::groups::graphql::GroupMutation,
+    crate::invite_links::graphql::InviteLinkMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );

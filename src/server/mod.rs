@@ -165,6 +165,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         if let Err(error) = crate::accounts::sessions::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
         }
+        if let Err(error) = crate::invite_links::actions::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old invite links cannot be deleted; tried again in an hour");
+        }
     }
 }
 
