@@ -16,12 +16,12 @@ use crate::{
     accounts,
     auth::{Passwords, Revocations, Tokens},
     clock::{Clock, random_bytes},
-    config::{AuthConfig, Config, DatabaseUrl},
+    config::{AuthConfig, Config, DatabaseUrl, Switch},
     db::Db,
-    delivery::Hub,
+    delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
-    messages::Committer,
+    messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
 };
@@ -51,8 +51,12 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How many subscriptions each session has open here.
+    pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Feeds the index of message search.
+    pub search_index: SearchIndex,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -91,6 +95,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let epoch: Arc<str> = db.epoch().await?.into();
     let hub =
         Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
@@ -99,7 +104,9 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         redis,
         epoch,
         hub,
+        streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        search_index: SearchIndex::default(),
         bus,
         clock,
         db,

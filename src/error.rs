@@ -9,7 +9,7 @@ use std::{borrow::Cow, time::Duration};
 use async_graphql::{Enum, SimpleObject};
 use sea_orm::{DbErr, RuntimeErr};
 
-use crate::rate_limits::Limited;
+use crate::rate_limits::{Limited, TooMuch};
 
 /// A failure that is not the person's to correct, or not through the form that they sent.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,7 +49,7 @@ impl Error {
 
     /// The machine has too much to do, for whomever.
     pub fn busy(wait: Duration) -> Self {
-        Self::RateLimited(Limited { rule: None, wait })
+        Self::RateLimited(Limited { what: TooMuch::Work, wait })
     }
 
     pub fn bad_input(message: impl Into<Cow<'static, str>>) -> Self {

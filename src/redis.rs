@@ -8,7 +8,8 @@
 use std::{fmt, time::Duration};
 
 use redis::{
-    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+    Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind,
+    ToRedisArgs, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterConfig},
     cluster_async::ClusterConnection,
@@ -158,7 +159,14 @@ impl Redis {
     }
 
     /// Runs a script on the node that has its keys, all of one subject. Sends its text only where Redis has not seen it.
-    pub async fn run<T: FromRedisValue>(&self, script: &Script, keys: &[String], arguments: &[i64]) -> RedisResult<T> {
+    /// For many subjects, run it for all of them at once: what is under way together travels together, and a pipeline
+    /// could not go to several nodes.
+    pub async fn run<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[impl ToRedisArgs],
+    ) -> RedisResult<T> {
         let mut connection = self.connection();
         let call = |name: &str, what: &str| {
             let mut call = redis::cmd(name);

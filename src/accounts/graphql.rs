@@ -209,6 +209,12 @@ impl AccountFields {
         Ok(self.user_row(ctx).await?.discoverable)
     }
 
+    /// Whether others see how far this account has read, and this account how far others have: one is not to be had
+    /// without the other. On until it is switched off by `updateProfile`. Off, unread counts work as before.
+    async fn read_receipts(&self, ctx: &Context<'_>) -> Result<bool, Error> {
+        Ok(self.account(ctx).await?.read_receipts)
+    }
+
     /// The devices that are signed in, newest first; 50 at most.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Vec<Session>, Error> {
         let rows = sessions::list(app(ctx), &self.viewer).await?;
@@ -337,8 +343,8 @@ impl AccountMutation {
         #[graphql(desc = "What to change; what is left out stays as it is.")] input: UpdateProfileInput,
     ) -> Result<UpdateProfilePayload, Error> {
         let viewer = viewer(ctx)?;
-        let UpdateProfileInput { username, display_name, phone, discoverable } = input;
-        let changes = ProfileChanges { username, display_name, phone, discoverable };
+        let UpdateProfileInput { username, display_name, phone, discoverable, read_receipts } = input;
+        let changes = ProfileChanges { username, display_name, phone, discoverable, read_receipts };
         let (profile, user_errors) = payload(actions::update_profile(app(ctx), &viewer, changes).await)?;
         if let Some(profile) = profile {
             forget_loaded(ctx);
@@ -402,6 +408,8 @@ pub struct UpdateProfileInput {
     phone: Option<String>,
     /// Whether `searchUsers` finds this account.
     discoverable: Option<bool>,
+    /// Whether others see how far this account has read, and this account how far others have.
+    read_receipts: Option<bool>,
 }
 
 /// Tokens, and who they are for. Tokens are null when `userErrors` is not empty.

@@ -5,17 +5,17 @@
 use std::{borrow::Cow, sync::Arc};
 
 use async_graphql::{
-    Context, ContextSelectionSet, Enum, ID, InputObject, Interface, Object, OutputType, Positioned, ServerResult,
-    SimpleObject, Subscription, Value, parser::types::Field, registry::Registry,
+    ComplexObject, Context, ContextSelectionSet, Enum, ID, InputObject, Interface, Object, OutputType, Positioned,
+    ServerResult, SimpleObject, Subscription, Value, parser::types::Field, registry::Registry,
 };
-use entity::{ConversationId, MessageId, conversation, member};
+use entity::{ConversationId, MessageId, Timestamp, UserId, conversation, member};
 use futures_util::Stream;
 use uuid::Uuid;
 
 use super::{
     access::{self, Reader},
     actions,
-    store::{self, MemberCount, MemberPage, Membership},
+    store::{self, MemberCount, MemberPage, Membership, ReadersPage, Receipts},
 };
 use crate::{
     connection,
@@ -34,7 +34,7 @@ use crate::{
         graphql::{Message, MessageConnection, messages_page},
         store::LastMessage,
     },
-    users::graphql::User,
+    users::graphql::{User, UserConnection, UserEdge},
 };
 
 /// A room of messages. A group *is* a conversation; so is the 1-to-1 of two friends.
@@ -450,23 +450,55 @@ impl From<Role> for member::Role {
     }
 }
 
-connection!(
-    MemberConnection, MemberEdge, User,
-    edge {
-        /// What they may do here.
-        role: Role,
-        /// When they came in.
-        joined_at: DateTime,
-        /// Sequence of the newest message this member has read; 0 when none. This is the read receipt.
-        last_read_sequence: i32,
-        /// When they read it; null when none.
-        last_read_at: Option<DateTime>,
-    },
-    with {
-        /// How many members there are in all.
-        total_count: i32,
+/// A member and their place in the list.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct MemberEdge {
+    /// For `after` and `before`.
+    pub cursor: String,
+    /// What is at this place.
+    pub node: User,
+    /// What they may do here.
+    pub role: Role,
+    /// When they came in.
+    pub joined_at: DateTime,
+    #[graphql(skip)]
+    read: ReadPosition,
+}
+
+/// How far a member has read; for whom read receipts are.
+#[derive(Clone, Copy)]
+struct ReadPosition {
+    user_id: UserId,
+    sequence: i64,
+    read_at: Option<Timestamp>,
+}
+
+#[ComplexObject]
+impl MemberEdge {
+    /// Sequence of the newest message this member has read; 0 when none. This is the read receipt: of others it is also
+    /// 0 when they send none, and when the viewer wants none (`viewer.readReceipts`).
+    async fn last_read_sequence(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        Ok(if self.read.is_shown(ctx).await? { int(self.read.sequence) } else { 0 })
     }
-);
+
+    /// When they read it; null when `lastReadSequence` is 0.
+    async fn last_read_at(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<DateTime>> {
+        let shown = self.read.is_shown(ctx).await.map(|is_shown| self.read.read_at.filter(|_| is_shown));
+        shown.map(|read_at| read_at.map(DateTime::from)).map_err(Into::into).transpose()
+    }
+}
+
+impl ReadPosition {
+    async fn is_shown(self, ctx: &Context<'_>) -> Result<bool, Error> {
+        let viewer_id = viewer(ctx)?.user_id();
+        if viewer_id == self.user_id {
+            return Ok(true);
+        }
+        let wants = loaders(ctx).load_many(vec![Receipts(viewer_id), Receipts(self.user_id)]).await?;
+        Ok([viewer_id, self.user_id].iter().all(|id| wants.get(&Receipts(*id)).copied().unwrap_or(false)))
+    }
+}
 
 impl MemberConnection {
     /// For who may not see the members, whatever page they ask for.
@@ -482,10 +514,59 @@ impl MemberEdge {
             node,
             role: row.role.into(),
             joined_at: row.joined_at.into(),
-            last_read_sequence: int(row.last_read_sequence),
-            last_read_at: row.last_read_at.map(Into::into),
+            read: ReadPosition { user_id: row.user_id, sequence: row.last_read_sequence, read_at: row.last_read_at },
         }
     }
+}
+
+/// A page of the list.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct MemberConnection {
+    /// The nodes with their cursors.
+    pub edges: Vec<MemberEdge>,
+    /// Where this page lies in the list.
+    pub page_info: PageInfo,
+    /// How many members there are in all.
+    pub total_count: i32,
+}
+
+#[ComplexObject]
+impl MemberConnection {
+    /// The nodes without their cursors.
+    async fn nodes(&self) -> Vec<User> {
+        self.edges.iter().map(|edge| edge.node.clone()).collect()
+    }
+}
+
+/// Those who have read a message: nobody, for a viewer who wants no read receipts.
+pub(crate) async fn read_by(
+    ctx: &Context<'_>,
+    conversation_id: ConversationId,
+    sequence: i64,
+    sender_id: UserId,
+    page: PageArguments,
+) -> Result<UserConnection, Error> {
+    let page = page.resolve::<Uuid>(Direction::Forward)?;
+    let loaders = loaders(ctx);
+    if !loaders.load(Receipts(viewer(ctx)?.user_id())).await?.unwrap_or(false) {
+        return Ok(UserConnection::new(Vec::new(), false, false));
+    }
+    let key = ReadersPage {
+        conversation_id,
+        sequence,
+        sender_id,
+        backward: page.direction == Direction::Backward,
+        limit: page.limit(),
+        after: page.after.map(UserId),
+        before: page.before.map(UserId),
+    };
+    let page = page.page(loaders.load(key).await?.map_or_else(Vec::new, |users| users.to_vec()));
+    let users = loaders.load_many(page.rows.clone()).await?;
+    let edges = page.rows.iter().filter_map(|user_id| {
+        Some(UserEdge { cursor: encode_cursor(&user_id.0), node: User::new(Arc::clone(users.get(user_id)?)) })
+    });
+    Ok(UserConnection::new(edges.collect(), page.has_next_page, page.has_previous_page))
 }
 
 connection!(ConversationConnection, ConversationEdge, Conversation);
@@ -630,7 +711,8 @@ pub struct ConversationSubscription;
 
 #[Subscription]
 impl ConversationSubscription {
-    /// Read positions of one conversation as they move.
+    /// Read positions of one conversation as they move: of the members who send read receipts, and nothing for a viewer
+    /// who wants none (`viewer.readReceipts`).
     async fn read_receipts(
         &self,
         ctx: &Context<'_>,

@@ -96,7 +96,7 @@ impl<'a> Transaction<'a> {
         let row = row_of(topic, position, &event, occurred_at);
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
-        if let Event::SessionRevoked { .. } = delivery.event {
+        if let Event::SessionRevoked { .. } | Event::ReceiptsSwitched { .. } = delivery.event {
             self.deliveries.push(Arc::new(Delivery { topic: Topic::Sessions, ..delivery.clone() }));
         }
         self.deliveries.push(Arc::new(delivery));
@@ -132,6 +132,7 @@ fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Times
         }
         Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
         Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+        Event::ReceiptsSwitched { .. } => {}
     }
     row
 }
@@ -152,5 +153,6 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
         Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
+        Event::ReceiptsSwitched { .. } => event::Kind::ReceiptsSwitched,
     }
 }

@@ -85,8 +85,26 @@ actions! {
     CreateInviteLink "CREATE_INVITE_LINK" 30 / 900 s Viewer, "You have made too many invite links.";
     /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
     UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
+    /// `addReaction` and `removeReaction`.
+    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    /// `searchMessages`.
+    SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
+    /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
+    AnswerInvite "ANSWER_INVITE" 60 / 60 s Viewer, "You answer invites too fast.";
+    /// `removeFriend`, `blockUser` and `unblockUser`.
+    ChangeFriends "CHANGE_FRIENDS" 60 / 60 s Viewer, "You change your friendships too fast.";
     /// `sendMessage`. A repeat of an earlier send is answered in any case.
     SendMessage "SEND_MESSAGE" 100 / 5 s Viewer, "You send messages too fast.";
+    /// `editMessage` and `deleteMessage`.
+    ChangeMessage "CHANGE_MESSAGE" 60 / 30 s Viewer, "You change messages too fast.";
+    /// `markRead`.
+    MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
+    /// A subscription that begins, on whatever transport.
+    Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
+    /// `updateProfile`.
+    ChangeProfile "CHANGE_PROFILE" 30 / 3600 s Viewer, "You change your profile too often.";
+    /// `logout` and `revokeSession`.
+    ManageSessions "MANAGE_SESSIONS" 60 / 60 s Viewer, "You end sessions too fast.";
 }
 
 impl Rule {
@@ -237,6 +255,15 @@ mod tests {
             let rule = action.default_rule();
             assert_eq!(rule.to_string().parse(), Ok(rule), "{name}");
             assert!(action.message().ends_with('.') && action.message().len() > 20, "{name}: {}", action.message());
+        }
+    }
+
+    #[test]
+    fn every_limit_is_explained_to_operators() {
+        let readme = include_str!("../../README.md");
+        for action in Action::ALL {
+            let cells = format!("| `{}` | `{}` |", action.setting(), action.default_rule());
+            assert!(readme.contains(&cells), "the README's table of limits lacks {cells}");
         }
     }
 

@@ -11,6 +11,7 @@
 
 mod action;
 mod ahead;
+mod classes;
 mod local;
 mod shared;
 
@@ -56,10 +57,21 @@ pub struct Budget {
 /// One too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limited {
-    /// What there was too much of; none where no rule counts, but the machine is busy.
-    pub rule: Option<(Action, Rule)>,
+    /// What there was too much of.
+    pub what: TooMuch,
     /// How long to wait.
     pub wait: Duration,
+}
+
+/// What there may be too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooMuch {
+    /// An action came too often.
+    Action(Action, Rule),
+    /// A session has so many subscriptions open at once: the most that it may.
+    OpenStreams(u32),
+    /// The machine has too much to do, for whomever.
+    Work,
 }
 
 /// An action that was counted for a request.
@@ -72,7 +84,11 @@ pub struct Counted {
 
 impl fmt::Display for Limited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = self.rule.map_or("Too many requests.", |(action, _)| action.message());
+        let what = match self.what {
+            TooMuch::Action(action, _) => action.message(),
+            TooMuch::OpenStreams(_) => "This device has too many subscriptions open. End some.",
+            TooMuch::Work => "Too many requests.",
+        };
         write!(f, "{what} Try again in {} s.", retry_after_seconds(&self.wait))
     }
 }
@@ -114,7 +130,7 @@ impl RateLimits {
             Err(wait) => {
                 note(Counted { action, rule, budget: Budget { remaining: 0, full_in: wait } });
                 metrics::counter!(crate::server::metrics::RATE_LIMITED, "action" => action.name()).increment(1);
-                Err(Error::RateLimited(Limited { rule: Some((action, rule)), wait }))
+                Err(Error::RateLimited(Limited { what: TooMuch::Action(action, rule), wait }))
             }
         }
     }
@@ -253,10 +269,10 @@ mod tests {
         for _ in 0..10 {
             limits.check(Action::SignIn, "ann").await.expect("within the burst");
         }
-        let Err(Error::RateLimited(Limited { wait, rule })) = limits.check(Action::SignIn, "ann").await else {
+        let Err(Error::RateLimited(Limited { wait, what })) = limits.check(Action::SignIn, "ann").await else {
             panic!("the eleventh is one too many");
         };
-        assert_eq!(rule, Some((Action::SignIn, Action::SignIn.default_rule())));
+        assert_eq!(what, TooMuch::Action(Action::SignIn, Action::SignIn.default_rule()));
         assert!(wait > Duration::from_secs(5) && wait <= Duration::from_secs(6), "{wait:?}");
         limits.check(Action::SignIn, "ben").await.expect("somebody else");
         limits.refund(Action::SignIn, "ann").await;
