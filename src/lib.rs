@@ -21,6 +21,7 @@ pub mod accounts;
 pub mod conversations;
 pub mod friends;
 pub mod groups;
+pub mod invite_links;
 pub mod invites;
 pub mod messages;
 pub mod users;

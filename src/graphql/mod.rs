@@ -50,6 +50,7 @@ macro_rules! query_of {
             node::NodeQuery,
             crate::users::graphql::UserQuery,
             crate::conversations::graphql::ConversationQuery,
+            crate::invite_links::graphql::InviteLinkQuery,
             crate::messages::graphql::MessageQuery,
             $($more,)*
         );
@@ -73,6 +74,7 @@ pub struct Mutation(
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
     crate::groups::graphql::GroupMutation,
+    crate::invite_links::graphql::InviteLinkMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );

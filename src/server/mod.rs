@@ -203,6 +203,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         if let Err(error) = crate::accounts::recovery::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old tokens cannot be deleted; tried again in an hour");
         }
+        if let Err(error) = crate::invite_links::actions::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old invite links cannot be deleted; tried again in an hour");
+        }
     }
 }
 

@@ -337,6 +337,48 @@ const ROWS: &[Row] = &[
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Refused("INVALID_INPUT")],
     ),
     (
+        "Query.node",
+        "query($link: ID!) { node(id: $link) { id } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Allowed],
+    ),
+    (
+        "Query.inviteLink",
+        "query($code: String!) { inviteLink(code: $code) { group { name } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Query.inviteLink",
+        "{ inviteLink(code: \"AAAAAAAAAAAAAAAAAAAAAA\") { group { name } } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Nothing],
+    ),
+    (
+        "Mutation.joinGroup",
+        "mutation { joinGroup(input: {code: \"AAAAAAAAAAAAAAAAAAAAAA\"}) { userErrors { code } } }",
+        [
+            SIGN_IN,
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+        ],
+    ),
+    (
+        "Mutation.joinGroup",
+        "mutation($code: String!) { joinGroup(input: {code: $code}) { userErrors { code } } }",
+        [SIGN_IN, Anything, Anything, Anything, Refused("ALREADY_MEMBER"), Refused("ALREADY_MEMBER")],
+    ),
+    (
+        "Mutation.createInviteLink",
+        "mutation($group: ID!) { createInviteLink(input: {groupId: $group}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
+    ),
+    (
+        "Mutation.revokeInviteLink",
+        "mutation($link: ID!) { revokeInviteLink(input: {inviteLinkId: $link}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, ABSENT, Allowed],
+    ),
+    (
         "Mutation.leaveGroup",
         "mutation($group: ID!) { leaveGroup(input: {groupId: $group}) { userErrors { code } } }",
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Refused("LAST_OWNER")],
@@ -378,13 +420,16 @@ impl Cast {
         for group in [&group, &club] {
             alice.bring(group, &bob).await;
         }
+        let input = json!({"groupId": group});
+        let made = alice.mutate("createInviteLink", input, "inviteLink { id code }").await;
+        let link = made.ok()["inviteLink"].clone();
         let phone = alice.another_device().await;
         let session = phone.viewer("sessions { id current }").await["sessions"][0]["id"].clone();
         let viewer = alice.viewer("id").await["id"].clone();
         let ids = json!({
             "user": alice.id, "viewer": viewer, "session": session, "invite": invite.ok()["invite"]["id"],
             "conversation": conversation, "message": message["id"], "guest": guest.id,
-            "group": group, "club": club,
+            "group": group, "club": club, "link": link["id"], "code": link["code"],
         });
         let actors = [&carol, &dave, &erin, &bob, &alice].map(|person| Client::clone(person));
         Self { actors: std::iter::once(server.anonymous()).chain(actors).collect(), alice, bob, ids }
@@ -393,7 +438,9 @@ impl Cast {
     /// The ids of nothing at all, of the same kinds.
     fn missing_ids(&self) -> Value {
         let mut ids = self.ids.clone();
-        for id in ids.as_object_mut().expect("an object").values_mut() {
+        let is_id = |name: &str| name != "code";
+        let ids_of = ids.as_object_mut().expect("an object").iter_mut().filter(|(name, _)| is_id(name));
+        for (_, id) in ids_of {
             let prefix = id.as_str().and_then(|id| id.split('_').next()).expect("a prefix");
             *id = json!(format!("{prefix}_01h2xcejqtf2nbrexx3vqjhp41"));
         }
@@ -470,7 +517,8 @@ story!(what_one_may_not_see_is_like_what_does_not_exist, |world| async {
     let missing = cast.missing_ids();
     let mut told = Vec::new();
     for (field, document, expected) in ROWS {
-        if !document.contains('$') {
+        // Who holds a code knows what it opens.
+        if !document.contains('$') || document.contains("$code") {
             continue;
         }
         // The stranger sees nothing of Alice's; the others nothing of what she has with her friend.
@@ -534,6 +582,7 @@ story!(every_node_is_found_by_its_id, |world| async {
         ("invite", "Invite"),
         ("conversation", "DirectConversation"),
         ("group", "Group"),
+        ("link", "InviteLink"),
         ("message", "Message"),
     ];
     let node = "query($id: ID!) { node(id: $id) { __typename id } }";
