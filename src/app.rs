@@ -24,7 +24,9 @@ use crate::{
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
     messages::Committer,
+    presence::Presence,
     rate_limits::RateLimits,
+    typing::Typing,
 };
 
 /// The one context. Passed first and by reference.
@@ -50,6 +52,10 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// Who is there, and who watches.
+    pub presence: Arc<Presence>,
+    /// Lets through as much typing as may be told.
+    pub typing: Typing,
     /// Writes messages in groups.
     pub committer: Committer,
 }
@@ -90,13 +96,24 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let clock = Clock;
     let revocations: Arc<Revocations> = Arc::default();
     let epoch: Arc<str> = db.epoch().await?.into();
-    let hub =
-        Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let manager = redis.map(|(_, manager)| manager);
+    let presence = Presence::new(&config, clock.clone(), manager.clone());
+    let hub = Hub::start(
+        db.clone(),
+        clock.clone(),
+        Arc::clone(&bus),
+        Arc::clone(&revocations),
+        Arc::clone(&presence),
+        Arc::clone(&epoch),
+    )
+    .await?;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
         revocations,
-        rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
+        typing: Typing::new(manager.clone(), &config.storage.redis_prefix),
+        rate_limits: RateLimits::new(&config, manager),
+        presence,
         epoch,
         hub,
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),

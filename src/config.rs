@@ -15,6 +15,8 @@ pub struct Config {
     #[command(flatten)]
     pub auth: AuthConfig,
     #[command(flatten)]
+    pub presence: PresenceConfig,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -92,6 +94,18 @@ pub struct AuthConfig {
     /// Days after which an unused session ends.
     #[arg(long, env = "KITH_SESSION_DAYS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub session_days: u32,
+}
+
+/// Who is online.
+#[derive(Args, Clone, Debug)]
+pub struct PresenceConfig {
+    /// Seconds for which somebody stays online after their last connection closed, so that a reload is not told.
+    #[arg(long = "presence-grace-seconds", env = "KITH_PRESENCE_GRACE_SECONDS", default_value = "10", value_parser = parse_grace)]
+    pub grace: Duration,
+    /// Seconds after which the connections of a process that died no longer count, where several processes share a
+    /// Redis. The same for all of them.
+    #[arg(long = "presence-lease-seconds", env = "KITH_PRESENCE_LEASE_SECONDS", default_value = "45", value_parser = parse_lease)]
+    pub lease: Duration,
 }
 
 /// What is written about it.
@@ -225,6 +239,22 @@ fn parse_reconcile(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 0.0..=30.0)
+}
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 1.0..=50.0)
+}
+
+fn parse_seconds(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if !range.contains(&seconds) {
+        return Err(format!("between {} and {}", range.start(), range.end()));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -272,6 +302,11 @@ mod tests {
             &["--heartbeat-seconds", "51"],
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
+            &["--presence-grace-seconds", "-1"],
+            &["--presence-grace-seconds", "31"],
+            &["--presence-lease-seconds", "0.5"],
+            &["--presence-lease-seconds", "51"],
+            &["--presence-lease-seconds", "NaN"],
             &["--listen", "nowhere"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");

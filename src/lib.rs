@@ -20,4 +20,6 @@ pub mod conversations;
 pub mod friends;
 pub mod invites;
 pub mod messages;
+pub mod presence;
+pub mod typing;
 pub mod users;

@@ -14,6 +14,7 @@ pub mod event;
 pub mod friendship;
 pub mod invite;
 pub mod invite_link;
+pub mod last_seen;
 pub mod member;
 pub mod message;
 pub mod refresh_token;

@@ -19,6 +19,7 @@ pub mod reconcile;
 pub mod sharing;
 pub mod subscribe;
 pub mod topic;
+mod typists;
 
 pub use hub::Hub;
 pub use subscribe::{Subscription, subscribe};

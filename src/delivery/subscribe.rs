@@ -1,15 +1,19 @@
 //! Sitting down to listen: register, then look.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_graphql::Response;
 use bytes::Bytes;
-use entity::{ConversationId, UserId, member};
-use sea_orm::EntityTrait;
+use entity::{ConversationId, UserId, member, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     cursor::LogCursor,
-    feed::Source,
+    feed::{Root, Source},
     graphql::{CaughtUp, Event as WireEvent, ResyncRequired},
     hub::Hub,
     operation::{Operation, Renderer},
@@ -26,6 +30,8 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
+    presence::{self, Scope, Watcher},
+    users::graphql::User,
 };
 
 /// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
@@ -104,10 +110,12 @@ impl From<Error> for Stop {
 
 impl Start {
     async fn run(self) {
-        let result = match self.source {
-            Source::Messages { conversation_id, after } => self.messages(conversation_id, after).await,
-            Source::Reads { conversation_id } => self.reads(conversation_id).await,
-            Source::Everything { after } => self.everything(after).await,
+        let result = match &self.source {
+            Source::Messages { conversation_id, after } => self.messages(*conversation_id, *after).await,
+            Source::Reads { conversation_id } => self.state(*conversation_id, Ear::Reads).await,
+            Source::Typing { conversation_id } => self.state(*conversation_id, Ear::Typing).await,
+            Source::Presence { named } => self.presence(named.as_ref()).await,
+            Source::Everything { after } => self.everything(after.clone()).await,
         };
         match result {
             Ok(()) | Err(Stop::Closed) => {}
@@ -130,11 +138,58 @@ impl Start {
         self.catch_up(&topic, conversation_id, Ear::Messages, after, 0).await
     }
 
-    async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
-        // Read positions are state: there is nothing to catch up with.
-        let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
+    async fn state(&self, conversation_id: ConversationId, ear: Ear) -> Result<(), Stop> {
+        // Read positions and typing are state: there is nothing to catch up with.
+        let topic = self.sit(Key::Conversation(conversation_id), ear).await?;
         topic.unmute(&self.subscriber, i64::MAX);
         Ok(())
+    }
+
+    async fn presence(&self, named: Option<&Arc<HashSet<UserId>>>) -> Result<(), Stop> {
+        let hub = &self.hub;
+        let viewer_id = self.subscriber.viewer.user_id();
+        // Register, then look.
+        let scope = named.map_or(Scope::Everybody, |named| Scope::Named(Arc::clone(named)));
+        let watcher = self.watch(scope, Ear::Presence, false)?;
+        hub.presence.begin_to_watch().await;
+        // For the friends to come: their friendship is told there.
+        let topic = self.sit(Key::User(viewer_id), Ear::Presence).await?;
+        topic.unmute(&self.subscriber, 0);
+        let people = {
+            // Never closed.
+            let _turn = hub.turns.acquire().await;
+            match named {
+                Some(named) => {
+                    let named: Vec<UserId> = named.iter().copied().collect();
+                    presence::store::visible_among(hub.db(), viewer_id, &named).await?
+                }
+                None => presence::store::acquaintances(hub.db(), viewer_id, presence::MAX_TOLD_AT_FIRST).await?,
+            }
+        };
+        let mut renderer = Renderer::new(Arc::clone(&self.operation));
+        for people in people.chunks(presence::store::CHUNK) {
+            let (states, rows) = {
+                let _turn = hub.turns.acquire().await;
+                let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
+                (hub.presence.states(hub.db(), people).await?, rows.all(hub.db().read()).await.map_err(Error::from)?)
+            };
+            for row in rows {
+                let Some(state) = states.get(&row.id) else { continue };
+                let told = presence::graphql::Presence::new(User::new(Arc::new(row)), *state);
+                self.put(renderer.render(Root::Presence(Box::new(told))).await).await?;
+            }
+        }
+        hub.presence.watchers.start(&watcher);
+        Ok(())
+    }
+
+    /// Registers to hear who comes and goes.
+    fn watch(&self, scope: Scope, ear: Ear, started: bool) -> Result<Arc<Watcher>, Stop> {
+        let prepared = self.operation.prepared();
+        let shared = sharing::is_presence_shareable(&prepared.document.document, prepared.operation_name.as_deref());
+        let (key, operation) = self.group(ear, shared);
+        let watchers = &self.hub.presence.watchers;
+        watchers.register(&self.subscriber, scope, key, &operation, started).ok_or(Stop::Closed)
     }
 
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
@@ -221,6 +276,10 @@ impl Start {
             }
         }
         drop(pin);
+        if self.mentions("Presence") {
+            self.watch(Scope::Everybody, Ear::Everything, true)?;
+            hub.presence.begin_to_watch().await;
+        }
         Ok(())
     }
 
@@ -243,6 +302,21 @@ impl Start {
     }
 
     fn sit_in(&self, topic: &Arc<Topic>, ear: Ear, shared: bool) -> Result<(), Stop> {
+        let (key, operation) = self.group(ear, shared);
+        let listening = Listening {
+            key,
+            operation,
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.mentions("ConversationChanged"),
+            wants_typing: !ear.is_everything() || self.mentions("TypingEvent"),
+        };
+        match topic.seat(&self.subscriber, &listening) {
+            true => Ok(()),
+            false => Err(Stop::Closed),
+        }
+    }
+
+    /// With whom an execution is shared, and which.
+    fn group(&self, ear: Ear, shared: bool) -> (Arc<GroupKey>, Arc<Operation>) {
         let prepared = self.operation.prepared();
         let document = &prepared.document.document;
         let name = prepared.operation_name.as_deref();
@@ -253,25 +327,25 @@ impl Start {
             .filter(|(name, _)| below.contains(name.as_str()))
             .map(|(name, value)| (name.to_string(), value.clone().into_json().unwrap_or_default()))
             .collect();
-        let listening = Listening {
-            key: Arc::new(GroupKey {
-                ear,
-                document: prepared.document.id,
-                operation_name: prepared.operation_name.clone(),
-                variables: serde_json::Value::from(variables).to_string(),
-                viewer: (!shared).then_some(self.subscriber.viewer),
-            }),
-            operation: match shared {
-                true => Arc::new(self.operation.for_everybody()),
-                false => Arc::clone(&self.operation),
-            },
-            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse)
-                && sharing::mentions_conversation_changed(document, name, &self.source),
+        let key = GroupKey {
+            ear,
+            document: prepared.document.id,
+            operation_name: prepared.operation_name.clone(),
+            variables: serde_json::Value::from(variables).to_string(),
+            viewer: (!shared).then_some(self.subscriber.viewer),
         };
-        match topic.seat(&self.subscriber, &listening) {
-            true => Ok(()),
-            false => Err(Stop::Closed),
-        }
+        let operation = match shared {
+            true => Arc::new(self.operation.for_everybody()),
+            false => Arc::clone(&self.operation),
+        };
+        (Arc::new(key), operation)
+    }
+
+    /// Whether something of a kind of event is asked for on `events`.
+    fn mentions(&self, member: &str) -> bool {
+        let prepared = self.operation.prepared();
+        let name = prepared.operation_name.as_deref();
+        sharing::mentions_event(&prepared.document.document, name, &self.source, member)
     }
 
     fn is_shareable(&self) -> bool {

@@ -65,7 +65,7 @@ impl<'a> Transaction<'a> {
     async fn write(&mut self, topic: Topic, position: Option<i64>, event: Event) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
         let mut row = event::ActiveModel {
-            kind: Set(kind_of(&event)),
+            kind: Set(kind_of(&event)?),
             position: Set(position),
             created_at: Set(occurred_at),
             ..Default::default()
@@ -91,6 +91,7 @@ impl<'a> Transaction<'a> {
             }
             Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
             Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+            Event::Typing { .. } => {}
         }
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
@@ -102,8 +103,8 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn kind_of(event: &Event) -> event::Kind {
-    match event {
+fn kind_of(event: &Event) -> Result<event::Kind, Error> {
+    Ok(match event {
         Event::Message { change: MessageChange::Added, .. } => event::Kind::MessageAdded,
         Event::Message { change: MessageChange::Edited, .. } => event::Kind::MessageEdited,
         Event::Message { change: MessageChange::Deleted, .. } => event::Kind::MessageDeleted,
@@ -118,5 +119,6 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
         Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
-    }
+        Event::Typing { .. } => return Err(Error::internal("typing is not logged")),
+    })
 }

@@ -9,6 +9,7 @@
 //! | [`Action::Discovery`] | viewer | 30 | 2 s | everywhere |
 //! | [`Action::SendInvite`] | viewer | 30 | 60 s | everywhere |
 //! | [`Action::SendMessage`] | viewer | 100 | 0.05 s | in each process |
+//! | [`Action::SetTyping`] | viewer | 300 | 0.1 s | in each process |
 //!
 //! *Everywhere*: in Redis when there is one, so that several processes count together; else, and while Redis is slow
 //! or away, in the process. A send never waits for Redis, so that its limit holds for each process by itself.
@@ -48,6 +49,8 @@ pub enum Action {
     SendInvite,
     /// `sendMessage`, by viewer.
     SendMessage,
+    /// `setTyping`, by viewer. What is told of it is counted by itself.
+    SetTyping,
 }
 
 /// How often an action may happen.
@@ -69,7 +72,7 @@ enum Reach {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Register,
         Self::SignIn,
         Self::SignInFromAddress,
@@ -77,6 +80,7 @@ impl Action {
         Self::Discovery,
         Self::SendInvite,
         Self::SendMessage,
+        Self::SetTyping,
     ];
 
     const fn rule(self) -> Rule {
@@ -89,6 +93,7 @@ impl Action {
             Self::Discovery => ("discovery", 30, 2_000, Everywhere),
             Self::SendInvite => ("send-invite", 30, 60_000, Everywhere),
             Self::SendMessage => ("send-message", 100, 50, Process),
+            Self::SetTyping => ("set-typing", 300, 100, Process),
         };
         Rule { name, burst, interval: Duration::from_millis(interval_ms), reach }
     }

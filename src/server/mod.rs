@@ -57,6 +57,7 @@ use crate::{
     app::App,
     error::Error,
     graphql::{self, engine::Engine, http::plain_refusal},
+    presence,
 };
 
 /// Most bytes of a request's head; more is 431. A query of the largest size fits into a URL even when half of it is
@@ -64,6 +65,8 @@ use crate::{
 const MAX_HEAD: usize = 32 * 1024;
 /// Most bytes of a connection that wait to be looked at or to be sent.
 const MAX_BUFFER: usize = 64 * 1024;
+/// How long a process that ends may take to tell the others who was here.
+const LEAVING_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -101,7 +104,10 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
-    tokio::spawn(housekeep(Arc::clone(&state.app), background));
+    tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(presence::tell(Arc::clone(&state.app), background.clone()));
+    let keep_count = background.child_token();
+    let keeping_count = tokio::spawn(presence::keep(Arc::clone(&state.app), keep_count.clone()));
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;
 
@@ -147,6 +153,16 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     if tokio::time::timeout(Duration::from_secs(config.shutdown_seconds), finished).await.is_err() {
         let [n_connections, n_sockets, n_mutations] = parts.map(TaskTracker::len);
         tracing::warn!(n_connections, n_sockets, n_mutations, "the time to close is over: what is left is cut off");
+    }
+    // Nobody is counted here any more: the others take over.
+    keep_count.cancel();
+    let leaving = async {
+        // It ends at its next tick; a panic in it has been logged.
+        let _ = keeping_count.await;
+        presence::leave(&state.app).await;
+    };
+    if tokio::time::timeout(LEAVING_LIMIT, leaving).await.is_err() {
+        tracing::warn!("what is known of who was here could not be handed over");
     }
     Ok(())
 }

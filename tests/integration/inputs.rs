@@ -70,6 +70,8 @@ const PLACES: &[&str] = &[
     "mutation($x: String!, $m: ID!) { editMessage(input: {messageId: $m, body: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { deleteMessage(input: {messageId: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
+    "mutation($x: ID!) { setTyping(input: {conversationId: $x, typing: true}) { userErrors { code } } }",
+    "query($x: String!) { user(username: $x) { presence { status lastSeenAt } } }",
 ];
 
 story!(no_text_is_an_internal_error, |world| async {
@@ -120,6 +122,7 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
         "mutation($x: Int!, $c: ID!) { markRead(input: {conversationId: $c, sequence: $x}) { userErrors { code } } }",
         "query($x: InviteStatus) { viewer { invites(status: $x) { nodes { id } } } }",
         "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
+        "mutation($x: Boolean!, $c: ID!) { setTyping(input: {conversationId: $c, typing: $x}) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
     ];
     for document in PLACES.iter().chain(&numbers) {

@@ -136,6 +136,11 @@ impl Person {
         self.ask(&query, json!({"id": id})).await["conversation"].take()
     }
 
+    pub async fn set_typing(&self, conversation: &str, typing: bool) -> Payload {
+        let input = json!({"conversationId": conversation, "typing": typing});
+        self.mutate("setTyping", input, "").await
+    }
+
     pub async fn mark_read(&self, conversation: &str, sequence: i64) -> Payload {
         let input = json!({"conversationId": conversation, "sequence": sequence});
         self.mutate("markRead", input, "conversation { id unreadCount }").await
