@@ -9,6 +9,9 @@ const ORDER = [
   'send-message',
   'message-events',
   'events',
+  'presence',
+  'typing',
+  'set-typing',
 ];
 
 const documents = import.meta.glob('../operations/*.graphql', { eager: true, query: '?raw', import: 'default' });

@@ -171,7 +171,15 @@ impl Start {
             let (states, rows) = {
                 let _turn = hub.turns.acquire().await;
                 let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
-                (hub.presence.states(hub.db(), people).await?, rows.all(hub.db().read()).await.map_err(Error::from)?)
+                (
+                    hub.presence.certain_states(hub.db(), people).await?,
+                    rows.all(hub.db().read()).await.map_err(Error::from)?,
+                )
+            };
+            let Some(states) = states else {
+                // It is told when it is known.
+                people.iter().for_each(|person| hub.presence.watchers.keep_for(&watcher, *person));
+                continue;
             };
             for row in rows {
                 let Some(state) = states.get(&row.id) else { continue };

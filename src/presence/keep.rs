@@ -1,6 +1,6 @@
 //! Keeping count: leases, the dead, and when people were last seen.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use entity::{Timestamp, UserId};
 use tokio::time::Instant;
@@ -62,9 +62,9 @@ pub async fn leave(app: &App) {
 struct Keeper<'a> {
     presence: &'a Presence,
     /// Who came and who left, where Redis does not know yet.
-    to_hold: Vec<UserId>,
-    to_let_go: Vec<UserId>,
-    to_note: Vec<UserId>,
+    to_hold: HashSet<UserId>,
+    to_let_go: HashSet<UserId>,
+    to_note: HashSet<UserId>,
     /// Who came since it was written down that they have been seen.
     fresh: Vec<UserId>,
     next_try: Instant,
@@ -79,9 +79,9 @@ impl<'a> Keeper<'a> {
         let now = Instant::now();
         Self {
             presence,
-            to_hold: Vec::new(),
-            to_let_go: Vec::new(),
-            to_note: Vec::new(),
+            to_hold: HashSet::new(),
+            to_let_go: HashSet::new(),
+            to_note: HashSet::new(),
             fresh: Vec::new(),
             next_try: now,
             next_beat: now,
@@ -133,18 +133,20 @@ impl<'a> Keeper<'a> {
     /// Brings Redis to what is so here, and takes over what the dead have left.
     async fn agree(&mut self, app: &App, leases: &Leases, now: Instant) -> Result<(), Away> {
         let connections = &self.presence.connections;
-        while !self.to_let_go.is_empty() {
-            let chunk = &self.to_let_go[..self.to_let_go.len().min(CHUNK)];
-            // Who is back by now keeps the lease.
-            let gone: Vec<UserId> = chunk.iter().copied().filter(|id| !connections.has(*id)).collect();
-            self.to_note.extend(leases.let_go(&gone).await?);
-            self.to_let_go.drain(..chunk.len());
+        // Who is back by now keeps the lease, and who is gone needs none.
+        self.to_let_go.retain(|id| !connections.has(*id));
+        self.to_hold.retain(|id| connections.has(*id));
+        for chunk in chunks(&self.to_let_go) {
+            self.to_note.extend(leases.let_go(&chunk).await?);
+            for id in &chunk {
+                self.to_let_go.remove(id);
+            }
         }
-        while !self.to_hold.is_empty() {
-            let chunk = &self.to_hold[..self.to_hold.len().min(CHUNK)];
-            let here: Vec<UserId> = chunk.iter().copied().filter(|id| connections.has(*id)).collect();
-            self.to_note.extend(leases.hold(&here).await?);
-            self.to_hold.drain(..chunk.len());
+        for chunk in chunks(&self.to_hold) {
+            self.to_note.extend(leases.hold(&chunk).await?);
+            for id in &chunk {
+                self.to_hold.remove(id);
+            }
         }
         if now >= self.next_refresh {
             for chunk in connections.all().chunks(CHUNK) {
@@ -159,9 +161,11 @@ impl<'a> Keeper<'a> {
             }
             self.next_beat = now + self.presence.lease / N_BEATS;
         }
-        if !self.to_note.is_empty() {
-            leases.note(&self.to_note).await?;
-            self.to_note.clear();
+        for chunk in chunks(&self.to_note) {
+            leases.note(&chunk).await?;
+            for id in &chunk {
+                self.to_note.remove(id);
+            }
         }
         Ok(())
     }
@@ -176,11 +180,17 @@ impl<'a> Keeper<'a> {
             n_buried += n_taken;
             self.presence.seen(gone.iter().map(|id| (*id, died_at)));
             save(app).await;
-            leases.note(&gone).await?;
+            self.to_note.extend(gone);
         }
         tracing::info!(n_buried, "took over the people of a process that ended");
         Ok(())
     }
+}
+
+/// People in parts that fit into one pipeline.
+fn chunks(people: &HashSet<UserId>) -> Vec<Vec<UserId>> {
+    let people: Vec<UserId> = people.iter().copied().collect();
+    people.chunks(CHUNK).map(<[UserId]>::to_vec).collect()
 }
 
 /// Writes down who was seen when. What cannot be written waits.

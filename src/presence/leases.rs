@@ -208,9 +208,10 @@ impl Leases {
     pub async fn begin_to_follow(&self) {
         let mut known_until = self.known_until.lock().await;
         if known_until.is_none()
+            && !self.is_resting()
             && let Err(away) = self.changed_since(&mut known_until).await
         {
-            tracing::debug!(cause = %away, "Redis does not tell who comes and goes");
+            self.rest(&away);
         }
     }
 
@@ -233,7 +234,7 @@ impl Leases {
 
     /// Who among people is connected to some process. For requests: none when Redis does not answer soon.
     pub async fn online_among(&self, user_ids: &[UserId]) -> Option<HashSet<UserId>> {
-        if self.resting_until.lock().is_some_and(|until| Instant::now() < until) {
+        if self.is_resting() {
             return None;
         }
         let mut online = HashSet::new();
@@ -241,13 +242,21 @@ impl Leases {
             match self.count(chunk, SHORT_PATIENCE).await {
                 Ok(found) => online.extend(found),
                 Err(away) => {
-                    tracing::warn!(cause = %away, "Redis does not tell who is online");
-                    *self.resting_until.lock() = Some(Instant::now() + REST);
+                    self.rest(&away);
                     return None;
                 }
             }
         }
         Some(online)
+    }
+
+    fn is_resting(&self) -> bool {
+        self.resting_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    fn rest(&self, away: &Away) {
+        tracing::warn!(cause = %away, "Redis does not tell who is online");
+        *self.resting_until.lock() = Some(Instant::now() + REST);
     }
 
     async fn count(&self, user_ids: &[UserId], patience: Duration) -> Result<Vec<UserId>, Away> {

@@ -23,7 +23,11 @@ mod leases;
 pub mod store;
 mod telling;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use entity::{Timestamp, UserId};
 use parking_lot::Mutex;
@@ -99,13 +103,40 @@ impl Presence {
     }
 
     /// How people are, by one round trip to Redis and one statement at most. Whoever may see them: a gate comes before.
+    /// Of who is not here, while Redis does not answer, it is said that they are offline.
     pub async fn states(&self, db: &Db, user_ids: &[UserId]) -> Result<HashMap<UserId, State>, Error> {
-        let elsewhere: Vec<UserId> = user_ids.iter().copied().filter(|id| !self.connections.has(*id)).collect();
-        let online = match &self.leases {
-            Some(leases) if !elsewhere.is_empty() => leases.online_among(&elsewhere).await.unwrap_or_default(),
-            _ => Default::default(),
-        };
-        let offline: Vec<UserId> = elsewhere.into_iter().filter(|id| !online.contains(id)).collect();
+        let online = self.online_among(user_ids).await.unwrap_or_else(|| self.here_among(user_ids));
+        self.states_of(db, user_ids, &online).await
+    }
+
+    /// Like [`Presence::states`], and none while Redis does not answer: to be asked again.
+    pub async fn certain_states(&self, db: &Db, user_ids: &[UserId]) -> Result<Option<HashMap<UserId, State>>, Error> {
+        match self.online_among(user_ids).await {
+            Some(online) => self.states_of(db, user_ids, &online).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn online_among(&self, user_ids: &[UserId]) -> Option<HashSet<UserId>> {
+        let mut online = self.here_among(user_ids);
+        if let Some(leases) = &self.leases {
+            let elsewhere: Vec<UserId> = user_ids.iter().copied().filter(|id| !online.contains(id)).collect();
+            online.extend(leases.online_among(&elsewhere).await?);
+        }
+        Some(online)
+    }
+
+    fn here_among(&self, user_ids: &[UserId]) -> HashSet<UserId> {
+        user_ids.iter().copied().filter(|id| self.connections.has(*id)).collect()
+    }
+
+    async fn states_of(
+        &self,
+        db: &Db,
+        user_ids: &[UserId],
+        online: &HashSet<UserId>,
+    ) -> Result<HashMap<UserId, State>, Error> {
+        let offline: Vec<UserId> = user_ids.iter().copied().filter(|id| !online.contains(id)).collect();
         let mut seen = store::last_seen(db, &offline).await?;
         {
             let unsaved = self.unsaved.lock();
@@ -116,8 +147,10 @@ impl Presence {
                 }
             }
         }
-        let mut states: HashMap<UserId, State> = user_ids.iter().map(|id| (*id, State::Online)).collect();
-        states.extend(offline.into_iter().map(|id| (id, State::Offline(seen.get(&id).copied()))));
-        Ok(states)
+        let state = |id: &UserId| match online.contains(id) {
+            true => State::Online,
+            false => State::Offline(seen.get(id).copied()),
+        };
+        Ok(user_ids.iter().map(|id| (*id, state(id))).collect())
     }
 }

@@ -199,7 +199,7 @@ impl Watchers {
     }
 
     /// Somebody is to be told of later.
-    fn keep_for(&self, watcher: &Arc<Watcher>, person: UserId) {
+    pub fn keep_for(&self, watcher: &Arc<Watcher>, person: UserId) {
         let mut registry = self.0.lock();
         let mut waiting = watcher.waiting.lock();
         let is_first = waiting.people.is_none();
@@ -290,25 +290,26 @@ impl Teller {
         }
         let told = self.tell(app, &changed, &late).await;
         match &told {
-            Ok(()) => self.changed.retain(|person| !changed.contains(person)),
-            Err(_) => {
+            Ok(true) => self.changed.retain(|person| !changed.contains(person)),
+            Ok(false) | Err(_) => {
                 for (watcher, people) in &late {
                     people.iter().for_each(|person| watchers.keep_for(watcher, *person));
                 }
             }
         }
-        told
+        told.map(drop)
     }
 
+    /// False when it cannot be known now how they are.
     async fn tell(
         &mut self,
         app: &App,
         changed: &HashSet<UserId>,
         late: &[(Arc<Watcher>, HashSet<UserId>)],
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let presence = &app.presence;
         let changed: Vec<UserId> = changed.iter().copied().collect();
-        let states = presence.states(&app.db, &changed).await?;
+        let Some(states) = presence.certain_states(&app.db, &changed).await? else { return Ok(false) };
         let is_online = |person: &UserId| states.get(person) == Some(&State::Online);
         let news: HashSet<UserId> =
             changed.iter().copied().filter(|person| self.told.get(person) != Some(&is_online(person))).collect();
@@ -317,7 +318,7 @@ impl Teller {
         let late: HashMap<usize, &HashSet<UserId>> =
             late.iter().map(|(watcher, people)| (address(watcher), people)).collect();
         for people in people.chunks(CHUNK) {
-            let states = presence.states(&app.db, people).await?;
+            let Some(states) = presence.certain_states(&app.db, people).await? else { return Ok(false) };
             let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
             let rows = rows.all(app.db.read()).await?;
             let naming = presence.watchers.naming(people);
@@ -333,7 +334,7 @@ impl Teller {
             self.told = HashMap::new();
         }
         self.told.extend(news.iter().map(|person| (*person, is_online(person))));
-        Ok(())
+        Ok(true)
     }
 }
 

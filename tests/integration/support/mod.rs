@@ -45,7 +45,7 @@ pub use self::{
     raw_http::{RawAnswer, raw_request},
     redis::Redis,
     server::{Options, Server},
-    socket::{Ended, Frame, Heard, RawSocket, Socket, Upgrade, UpgradeRefused},
+    socket::{Ended, Frame, Heard, RawSocket, Socket, Subscription, Upgrade, UpgradeRefused},
     sse::{EventSource, SleepingEventSource},
     wait::{PATIENCE, eventually, within},
     world::{World, tell},
