@@ -166,6 +166,7 @@ impl Start {
                 None => presence::store::acquaintances(hub.db(), viewer_id, presence::MAX_TOLD_AT_FIRST).await?,
             }
         };
+        let mut first = HashMap::with_capacity(people.len());
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         for people in people.chunks(presence::store::CHUNK) {
             let (states, rows) = {
@@ -183,11 +184,12 @@ impl Start {
             };
             for row in rows {
                 let Some(state) = states.get(&row.id) else { continue };
+                first.insert(row.id, *state == presence::State::Online);
                 let told = presence::graphql::Presence::new(User::new(Arc::new(row)), *state);
                 self.put(renderer.render(Root::Presence(Box::new(told))).await).await?;
             }
         }
-        hub.presence.watchers.start(&watcher);
+        hub.presence.watchers.start(&watcher, first);
         Ok(())
     }
 

@@ -36,6 +36,12 @@ impl Presence {
     }
 }
 
+impl Presence {
+    pub fn is_online(&self) -> bool {
+        self.status == PresenceStatus::Online
+    }
+}
+
 /// Whether somebody is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum PresenceStatus {

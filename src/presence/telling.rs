@@ -6,7 +6,7 @@
 //! things are by then: the other half is for what must not be lost.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use bytes::Bytes;
 use entity::{UserId, user};
 use parking_lot::Mutex;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -38,6 +39,8 @@ use crate::{
 
 /// How often is looked.
 const TICK: Duration = Duration::from_millis(250);
+/// How long a change may be on its way from where it happened to where it is told.
+const ON_THE_WAY: Duration = Duration::from_secs(3);
 /// People whose last told state is remembered, so that who came and went in between is not told.
 const MAX_REMEMBERED: usize = 100_000;
 
@@ -72,6 +75,9 @@ struct Waiting {
     started: bool,
     /// Who is to be told of when there is room. Most have nobody: no memory for them.
     people: Option<Box<HashSet<UserId>>>,
+    /// Who was online at its beginning and who was not, for a moment: changes from before are still on their way then,
+    /// and are no news.
+    first: Option<Box<HashMap<UserId, bool>>>,
 }
 
 /// Watchers who share an execution.
@@ -92,6 +98,8 @@ struct Registry {
     naming: Vec<Weak<Watcher>>,
     /// Those for whom somebody waits.
     late: Vec<Weak<Watcher>>,
+    /// Those that started lately, and when.
+    fresh: VecDeque<(Instant, Weak<Watcher>)>,
 }
 
 impl Watchers {
@@ -121,7 +129,7 @@ impl Watchers {
             subscriber: Arc::clone(subscriber),
             scope,
             group,
-            waiting: Mutex::new(Waiting { started, people: None }),
+            waiting: Mutex::new(Waiting { started, people: None, first: None }),
         });
         if let Scope::Named(_) = watcher.scope {
             registry.naming.push(Arc::downgrade(&watcher));
@@ -131,10 +139,12 @@ impl Watchers {
     }
 
     /// It has been told how everybody was: from now on it hears what changes, beginning with what was kept for it.
-    pub fn start(&self, watcher: &Arc<Watcher>) {
+    pub fn start(&self, watcher: &Arc<Watcher>, first: HashMap<UserId, bool>) {
         let mut registry = self.0.lock();
         let mut waiting = watcher.waiting.lock();
         waiting.started = true;
+        waiting.first = Some(Box::new(first));
+        registry.fresh.push_back((Instant::now(), Arc::downgrade(watcher)));
         if waiting.people.is_some() {
             registry.late.push(Arc::downgrade(watcher));
         }
@@ -212,6 +222,11 @@ impl Watchers {
     /// Those for whom somebody waits and who have room now, with whom.
     fn take_late(&self) -> Vec<(Arc<Watcher>, HashSet<UserId>)> {
         let mut registry = self.0.lock();
+        while let Some((_, watcher)) = registry.fresh.pop_front_if(|(since, _)| since.elapsed() >= ON_THE_WAY) {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.waiting.lock().first = None;
+            }
+        }
         let mut ready = Vec::new();
         registry.late.retain(|late| {
             let Some(watcher) = late.upgrade() else { return false };
@@ -230,6 +245,14 @@ impl Watcher {
     /// Whether it can be told of a change now.
     fn is_ready(&self) -> bool {
         self.waiting.lock().started && !self.subscriber.outbox.is_half_full()
+    }
+
+    /// Whether how somebody is differs from what it was told at its beginning.
+    fn is_news(&self, person: UserId, is_online: bool) -> bool {
+        match self.waiting.lock().first.as_mut() {
+            Some(first) => first.insert(person, is_online) != Some(is_online),
+            None => true,
+        }
     }
 
     fn tell(&self, second: u64, payload: &Bytes) {
@@ -355,10 +378,10 @@ async fn tell_of(
             if !watcher.scope.covers(person, hears.unasked) || !(is_news || waited(&watcher)) {
                 continue;
             }
-            if watcher.is_ready() {
-                by_group.entry(address(&watcher.group)).or_default().push(watcher);
-            } else {
+            if !watcher.is_ready() {
                 watchers.keep_for(&watcher, person);
+            } else if watcher.is_news(person, presence.is_online()) {
+                by_group.entry(address(&watcher.group)).or_default().push(watcher);
             }
         }
     }

@@ -298,7 +298,7 @@ story!(events_tell_changes_of_those_whom_the_viewer_may_see, |world| async {
 
 story!(when_somebody_was_last_seen_survives_a_restart, |world| async {
     // Still within the grace when the server ends.
-    let server = world.server_with(Options::default().set("KITH_PRESENCE_GRACE_SECONDS", "30")).await;
+    let server = world.server_with(Options::default().set("KITH_PRESENCE_GRACE_SECONDS", "3")).await;
     let (alice, bob, _) = server.friends("alice", "bob").await;
     let (left, stays) = tokio::join!(alice.socket(), bob.socket());
     let after = alice_clock(&alice).await;
@@ -533,7 +533,7 @@ full_story!(the_people_of_a_killed_process_are_offline_soon, |world| async {
 
 full_story!(a_rolling_restart_is_not_told, |world| async {
     let options = || Options::default().set("KITH_PRESENCE_GRACE_SECONDS", "3").set("KITH_PRESENCE_LEASE_SECONDS", "3");
-    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (mut a, b) = (world.server_with(options()).await, world.server_with(options()).await);
     let (alice, bob, _) = a.friends("alice", "bob").await;
     let carol = a.person("carol").await;
     carol.befriend(&bob).await;
@@ -550,7 +550,7 @@ full_story!(a_rolling_restart_is_not_told, |world| async {
     let back = alice.at(&b).socket().await;
     assert_eq!(carol_on_a.ended(PATIENCE).await.code(), Some(1012));
     let ended = Instant::now();
-    assert!(a.terminate().await.success());
+    assert!(a.ended().await.success());
     // Carol does not come back. Alice is not told of: nothing before, nothing after.
     assert_eq!(short(&told.next().await), "carol OFFLINE");
     assert!(ended.elapsed() < Duration::from_secs(6), "the grace and a moment, not the whole lease");
