@@ -17,6 +17,7 @@ pub mod invite_link;
 pub mod last_seen;
 pub mod member;
 pub mod message;
+pub mod reaction;
 pub mod refresh_token;
 pub mod session;
 pub mod user;

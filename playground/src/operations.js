@@ -12,10 +12,12 @@ const ORDER = [
   'presence',
   'typing',
   'set-typing',
+  'messages/add-reaction',
+  'messages/search-messages',
 ];
 
-const documents = import.meta.glob('../operations/*.graphql', { eager: true, query: '?raw', import: 'default' });
-const variables = import.meta.glob('../operations/*.json', { eager: true, query: '?raw', import: 'default' });
+const documents = import.meta.glob('../operations/**/*.graphql', { eager: true, query: '?raw', import: 'default' });
+const variables = import.meta.glob('../operations/**/*.json', { eager: true, query: '?raw', import: 'default' });
 
 export const tabs = ORDER.map((name) => ({
   query: documents[`../operations/${name}.graphql`].trimEnd(),

@@ -17,9 +17,11 @@ pub mod operation;
 pub mod outbox;
 pub mod reconcile;
 pub mod sharing;
+pub mod streams;
 pub mod subscribe;
 pub mod topic;
 mod typists;
 
 pub use hub::Hub;
+pub use streams::Streams;
 pub use subscribe::{Subscription, subscribe};

@@ -14,11 +14,12 @@ use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use super::{
     cursor::LogCursor,
     feed::{Root, Source},
-    graphql::{CaughtUp, Event as WireEvent, ResyncRequired},
+    graphql::{CaughtUp, ConversationChanged, Event as WireEvent, ResyncRequired},
     hub::Hub,
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
     sharing,
+    streams::Open,
     topic::{self, Ear, GroupKey, Listening, Subscriber, Topic},
 };
 use crate::{
@@ -31,6 +32,7 @@ use crate::{
         guard,
     },
     presence::{self, Scope, Watcher},
+    rate_limits::Action,
     users::graphql::User,
 };
 
@@ -42,6 +44,7 @@ pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     catching_up: tokio::task::AbortHandle,
+    _open: Option<Open>,
 }
 
 impl Drop for Subscription {
@@ -62,23 +65,29 @@ pub async fn subscribe(
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
     let hub = Arc::clone(&engine.app.hub);
-    let source = {
-        // Never closed.
-        let _turn = hub.turns.acquire().await;
-        operation.admit().await?
-    };
-    let viewer = operation.context().caller.viewer().map_err(|error| {
+    let refuse = |error: Error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
         ]);
         engine.finish(&mut response, operation.context());
         response
-    })?;
+    };
+    if let Ok(viewer) = operation.context().caller.viewer() {
+        let subject = viewer.user_id().0.to_string();
+        engine.app.rate_limits.check(Action::Subscribe, &subject).await.map_err(refuse)?;
+    }
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
+    let viewer = operation.context().caller.viewer().map_err(refuse)?;
+    let open = engine.app.streams.open(viewer.session_id(), &source).map_err(refuse)?;
     let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
     let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
     // Boxed: a task's own memory stays as long as its handle, and this one's future is large.
     let catching_up = tokio::spawn(Box::pin(start.run())).abort_handle();
-    Ok(Subscription { hub, subscriber, catching_up })
+    Ok(Subscription { hub, subscriber, catching_up, _open: open })
 }
 
 struct Start {
@@ -112,7 +121,7 @@ impl Start {
     async fn run(self) {
         let result = match &self.source {
             Source::Messages { conversation_id, after } => self.messages(*conversation_id, *after).await,
-            Source::Reads { conversation_id } => self.state(*conversation_id, Ear::Reads).await,
+            Source::Reads { conversation_id } => self.reads(*conversation_id).await,
             Source::Typing { conversation_id } => self.state(*conversation_id, Ear::Typing).await,
             Source::Presence { named } => self.presence(named.as_ref()).await,
             Source::Everything { after } => self.everything(after.clone()).await,
@@ -138,10 +147,20 @@ impl Start {
         self.catch_up(&topic, conversation_id, Ear::Messages, after, 0).await
     }
 
+    async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
+        self.hub.learn_receipts(&self.subscriber).await?;
+        self.state(conversation_id, Ear::Reads).await
+    }
+
     async fn state(&self, conversation_id: ConversationId, ear: Ear) -> Result<(), Stop> {
-        // Read positions and typing are state: there is nothing to catch up with.
         let topic = self.sit(Key::Conversation(conversation_id), ear).await?;
-        topic.unmute(&self.subscriber, i64::MAX);
+        // Read positions and typing are state: there is nothing to catch up with. But the membership may have ended since
+        // the gate and before the seat; if it does after this look, its end has a number above the position.
+        let position = log::positions(self.hub.db(), &[conversation_id]).await?.remove(&conversation_id);
+        if !is_member(&self.hub, conversation_id, self.subscriber.viewer.user_id()).await? {
+            return Err(Stop::PutOut);
+        }
+        topic.unmute_reads(&self.subscriber, position.unwrap_or(0));
         Ok(())
     }
 
@@ -205,6 +224,9 @@ impl Start {
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        hub.learn_receipts(&self.subscriber).await?;
+        // What it joins meanwhile waits until it sits.
+        let _joining = self.subscriber.joining.lock().await;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -243,6 +265,7 @@ impl Start {
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         let before: HashMap<ConversationId, i64> = before.into_iter().collect();
         let mut last = before.clone();
+        let mut moved: HashSet<ConversationId> = HashSet::new();
         let too_many = missed.len() as u64 > MAX_REPLAY;
         if after == Some(LogCursor::Elsewhere) || too_many {
             let reason = match too_many {
@@ -265,9 +288,23 @@ impl Start {
                 } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
                     continue;
                 }
+                if let Some(id) = topic::conversation_of(delivery.topic)
+                    && before.contains_key(&id)
+                    && topic::moves_state(&delivery.event, Some(viewer_id))
+                {
+                    moved.insert(id);
+                }
+                if !self.subscriber.may_hear(&delivery.event) {
+                    continue;
+                }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
                 let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);
                 self.put(renderer.render(root).await).await?;
+            }
+        }
+        if self.wants_state() {
+            for id in moved {
+                self.put(renderer.render(self.state_of(id, watermark)).await).await?;
             }
         }
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
@@ -316,7 +353,7 @@ impl Start {
         let listening = Listening {
             key,
             operation,
-            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.mentions("ConversationChanged"),
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.wants_state(),
             wants_typing: !ear.is_everything() || self.mentions("TypingEvent"),
         };
         match topic.seat(&self.subscriber, &listening) {
@@ -363,6 +400,17 @@ impl Start {
         sharing::is_shareable(&prepared.document.document, prepared.operation_name.as_deref())
     }
 
+    /// Whether it asks for what messages and read positions make of a conversation.
+    fn wants_state(&self) -> bool {
+        self.mentions("ConversationChanged")
+    }
+
+    /// A conversation as it is when this is rendered.
+    fn state_of(&self, id: ConversationId, watermark: i64) -> Root {
+        let changed = WireEvent::Conversation(ConversationChanged(id));
+        topic::envelope(self.hub.epoch(), watermark, self.hub.now(), changed)
+    }
+
     /// Reads the log from `last` until the topic has taken up nothing beyond it, then goes live. On `events`, what is
     /// read here carries `watermark` as its cursor.
     async fn catch_up(
@@ -374,6 +422,7 @@ impl Start {
         watermark: i64,
     ) -> Result<(), Stop> {
         let mut renderer = None;
+        let mut has_moved = false;
         while !topic.unmute(&self.subscriber, last) {
             let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
             if missed.is_empty() {
@@ -389,11 +438,16 @@ impl Start {
                     topic.dismiss(&self.subscriber);
                     return Err(Stop::PutOut);
                 }
+                has_moved |= topic::moves_state(&delivery.event, Some(self.subscriber.viewer.user_id()));
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render(root).await).await?;
                 }
             }
+        }
+        if has_moved && ear.is_everything() && self.wants_state() {
+            let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
+            self.put(renderer.render(self.state_of(id, watermark)).await).await?;
         }
         Ok(())
     }
@@ -463,6 +517,7 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
+            let _joining = start.subscriber.joining.lock().await;
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {

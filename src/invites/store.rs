@@ -1,7 +1,7 @@
 //! Statements about invites.
 
 use entity::{
-    Timestamp, UserId,
+    ConversationId, Timestamp, UserId,
     invite::{self, Column, Entity, Status},
 };
 use sea_orm::{
@@ -107,6 +107,25 @@ pub(super) async fn update_pending(
         .exec_with_returning(tx.db())
         .await?;
     Ok(updated.into_iter().next())
+}
+
+/// Revokes the pending invites into a group: those of one inviter, or all. As they are then.
+pub(super) async fn revoke_into_group(
+    tx: &Transaction<'_>,
+    group_id: ConversationId,
+    inviter_id: Option<UserId>,
+    now: Timestamp,
+) -> Result<Vec<invite::Model>, Error> {
+    let change = invite::ActiveModel { status: Set(Status::Revoked), pending_slot: Set(None), ..Default::default() };
+    let mut query = Entity::update_many()
+        .set(change)
+        .filter(Column::GroupId.eq(group_id))
+        .filter(Column::Kind.eq(invite::Kind::Group))
+        .filter(has_status(InviteStatus::Pending, now));
+    if let Some(inviter_id) = inviter_id {
+        query = query.filter(Column::InviterId.eq(inviter_id));
+    }
+    Ok(query.exec_with_returning(tx.db()).await?)
 }
 
 /// Which of a viewer's invites to list.

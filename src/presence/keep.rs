@@ -187,7 +187,7 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// People in parts that fit into one pipeline.
+/// People in parts that are asked about at once.
 fn chunks(people: &HashSet<UserId>) -> Vec<Vec<UserId>> {
     let people: Vec<UserId> = people.iter().copied().collect();
     people.chunks(CHUNK).map(<[UserId]>::to_vec).collect()

@@ -31,14 +31,13 @@ use std::{
 
 use entity::{Timestamp, UserId};
 use parking_lot::Mutex;
-use redis::aio::ConnectionManager;
 
 pub use connections::Connected;
 pub use keep::{keep, leave};
 pub use telling::{Scope, Watcher, tell};
 
 use self::{connections::Connections, leases::Leases, telling::Watchers};
-use crate::{clock::Clock, config::Config, db::Db, error::Error};
+use crate::{clock::Clock, config::Config, db::Db, error::Error, redis::Redis};
 
 /// Most people whom one `presence` can name.
 pub const MAX_NAMED: usize = 100;
@@ -68,11 +67,11 @@ pub struct Presence {
 }
 
 impl Presence {
-    pub fn new(config: &Config, clock: Clock, redis: Option<ConnectionManager>) -> Arc<Self> {
+    pub fn new(config: &Config, clock: Clock, redis: Option<Redis>) -> Arc<Self> {
         let (grace, lease) = (config.presence.grace, config.presence.lease);
         Arc::new(Self {
             connections: Connections::new(clock, grace),
-            leases: redis.map(|redis| Leases::new(redis, &config.storage.redis_prefix, lease)),
+            leases: redis.map(|redis| Leases::new(redis, lease)),
             grace,
             lease,
             changed: Mutex::default(),

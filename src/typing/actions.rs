@@ -12,13 +12,11 @@ use crate::{
     error::{Error, Outcome},
     events::{self, Event},
     graphql::loaders::Loaders,
-    rate_limits::Action,
 };
 
 /// Says that the viewer types, or that they stopped. What is said too often is told when it may.
 pub async fn set(app: &Arc<App>, sender: &Sender, typing: bool) -> Outcome<()> {
     let viewer = *sender.viewer();
-    app.rate_limits.check(Action::SetTyping, &viewer.user_id().0.to_string()).await?;
     let author = Author { conversation_id: sender.conversation().id, user_id: viewer.user_id() };
     let said_at = app.clock.now();
     match app.typing.say(author, typing).await {

@@ -8,10 +8,10 @@ use std::{collections::HashMap, time::Duration};
 
 use entity::{ConversationId, Timestamp, UserId};
 use parking_lot::Mutex;
-use redis::{Script, aio::ConnectionManager};
 use tokio::time::{Instant, timeout};
 
 use super::{INTERVAL, LIFE};
+use crate::redis::{Redis, Script};
 
 /// How long is waited for Redis before the process counts by itself.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -53,12 +53,8 @@ struct Told {
 }
 
 impl Typing {
-    pub fn new(redis: Option<ConnectionManager>, prefix: &str) -> Self {
-        Self {
-            local: Mutex::default(),
-            shared: redis.map(|redis| Shared::new(redis, prefix)),
-            waiting: Mutex::default(),
-        }
+    pub fn new(redis: Option<Redis>) -> Self {
+        Self { local: Mutex::default(), shared: redis.map(Shared::new), waiting: Mutex::default() }
     }
 
     /// Something is said.
@@ -124,16 +120,15 @@ fn step(told: &mut Option<Told>, said: Option<bool>, now: Instant) -> Step {
 }
 
 struct Shared {
-    redis: ConnectionManager,
+    redis: Redis,
     script: Script,
-    prefix: String,
     resting_until: Mutex<Option<Instant>>,
 }
 
 impl Shared {
-    fn new(redis: ConnectionManager, prefix: &str) -> Self {
+    fn new(redis: Redis) -> Self {
         let script = Script::new(include_str!("throttle.lua"));
-        Self { redis, script, prefix: format!("{prefix}:typing"), resting_until: Mutex::default() }
+        Self { redis, script, resting_until: Mutex::default() }
     }
 
     /// None: Redis does not answer.
@@ -141,18 +136,17 @@ impl Shared {
         if self.resting_until.lock().is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let mut invocation = self.script.prepare_invoke();
-        invocation
-            .key(format!("{}:{{{}:{}}}", self.prefix, author.conversation_id.0.simple(), author.user_id.0.simple()))
-            .arg(match said {
-                Some(true) => "1",
-                Some(false) => "0",
-                None => "",
-            })
-            .arg(INTERVAL.as_millis() as u64)
-            .arg(LIFE.as_millis() as u64);
-        let mut redis = self.redis.clone();
-        let cause = match timeout(PATIENCE, invocation.invoke_async::<Vec<i64>>(&mut redis)).await {
+        let key = self
+            .redis
+            .key("typing", format_args!("{}:{}", author.conversation_id.0.simple(), author.user_id.0.simple()));
+        let word = match said {
+            Some(true) => "1",
+            Some(false) => "0",
+            None => "",
+        };
+        let arguments = [word.to_owned(), INTERVAL.as_millis().to_string(), LIFE.as_millis().to_string()];
+        let keys = [key];
+        let cause = match timeout(PATIENCE, self.redis.run::<Vec<i64>>(&self.script, &keys, &arguments)).await {
             Ok(Ok(answer)) => {
                 return Some(match answer[..] {
                     [0, typing] => Step::Tell(typing == 1),
@@ -177,7 +171,7 @@ mod tests {
 
     /// What is told of what is said at which millisecond, with the looks that it asks for.
     async fn told(said: &[(u64, bool)]) -> Vec<(u64, bool)> {
-        let typing = Typing::new(None, "kith-test");
+        let typing = Typing::new(None);
         let author = Author { conversation_id: ConversationId(Uuid::nil()), user_id: UserId(Uuid::nil()) };
         let started = Instant::now();
         let (mut told, mut look_at) = (Vec::new(), None);
@@ -229,7 +223,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_over_is_forgotten() {
-        let typing = Typing::new(None, "kith-test");
+        let typing = Typing::new(None);
         for n in 0..3 * MANY as u128 {
             let author = Author { conversation_id: ConversationId(Uuid::nil()), user_id: UserId(Uuid::from_u128(n)) };
             assert_eq!(typing.say(author, true).await, Step::Tell(true));
