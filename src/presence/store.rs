@@ -93,6 +93,7 @@ fn groups_of(user_id: UserId) -> Select<member::Entity> {
         .join(JoinType::InnerJoin, member::Relation::Conversation.def())
         .filter(member::Column::UserId.eq(user_id))
         .filter(conversation::Column::Kind.eq(conversation::Kind::Group))
+        .filter(conversation::Column::DeletedAt.is_null())
 }
 
 /// Blocks between some people and others, whoever blocked whom.
@@ -203,6 +204,7 @@ pub async fn audience(
         .join(JoinType::InnerJoin, member::Relation::Conversation.def())
         .filter(member::Column::UserId.is_in(people.iter().copied()))
         .filter(conversation::Column::Kind.eq(conversation::Kind::Group))
+        .filter(conversation::Column::DeletedAt.is_null())
         .into_tuple()
         .all(db.read())
         .await?;
