@@ -24,4 +24,6 @@ pub mod groups;
 pub mod invite_links;
 pub mod invites;
 pub mod messages;
+pub mod presence;
+pub mod typing;
 pub mod users;

@@ -113,6 +113,8 @@ actions! {
     MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
     /// A change of a group by one of its members, an end of it or of an invite link, or leaving it.
     ChangeGroup "CHANGE_GROUP" 60 / 60 s Viewer, "You change groups too fast.";
+    /// `setTyping`. What is told of it is bounded by itself.
+    SetTyping "SET_TYPING" 300 / 30 s Viewer, "You say too often that you type.";
     /// A subscription that begins, on whatever transport.
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.

@@ -262,6 +262,11 @@ const ROWS: &[Row] = &[
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
     ),
     (
+        "Mutation.setTyping",
+        "mutation($conversation: ID!) { setTyping(input: {conversationId: $conversation, typing: true}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
+    ),
+    (
         "Mutation.sendMessage",
         "mutation($conversation: ID!) { sendMessage(input: {conversationId: $conversation, body: \"x\"}) { userErrors { code } } }",
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
@@ -300,6 +305,17 @@ const ROWS: &[Row] = &[
         "Subscription.readReceipts",
         "subscription($conversation: ID!) { readReceipts(conversationId: $conversation) { sequence } }",
         [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
+    ),
+    (
+        "Subscription.typing",
+        "subscription($conversation: ID!) { typing(conversationId: $conversation) { typing } }",
+        [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
+    ),
+    // Who may see nobody hears nothing; `presence::only_those_who_may_see_it_hear_of_it` has the rest.
+    (
+        "Subscription.presence",
+        "subscription { presence { status } }",
+        [SIGN_IN, Anything, Anything, Anything, Allowed, Allowed],
     ),
     (
         "Mutation.createGroup",
@@ -474,6 +490,9 @@ impl Cast {
         for _ in 0..20 {
             let sent = self.alice.send(conversation, "Who hears this?").await;
             self.bob.mark_read(conversation, sent["sequence"].as_i64().expect("a number")).await.ok();
+            for typist in [&self.alice, &self.bob] {
+                typist.set_typing(conversation, true).await.ok();
+            }
             match tokio::time::timeout(Duration::from_millis(500), subscription.hear()).await {
                 Err(_) => {}
                 Ok(Heard::Error(errors)) => {

@@ -15,6 +15,8 @@ fn n_statements(server: &Server) -> usize {
 const LISTS: &[(&str, &str)] = &[
     ("friends", "query($n: Int!) { viewer { friends(first: $n) { totalCount edges { since node {
         username relationship conversation { id unreadCount } } } } } }"),
+    ("presence of friends", "query($n: Int!) { viewer { friends(first: $n) { nodes {
+        username presence { status lastSeenAt } } } } }"),
     ("conversations", "query($n: Int!) { viewer { conversations(first: $n) { nodes {
         id unreadCount viewerCanSend lastMessage { body sender { username } }
         ... on DirectConversation { peer { username relationship } } } } } }"),

@@ -21,6 +21,7 @@ mod messages;
 mod migrations;
 mod npm_clients;
 mod persisted;
+mod presence;
 mod processes;
 mod reactions;
 mod receipts;
@@ -32,4 +33,4 @@ mod sessions;
 mod snapshots;
 mod sockets;
 mod support;
-
+mod typing;
