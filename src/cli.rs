@@ -46,7 +46,7 @@ enum Command {
     /// Bring the database's tables up to date, then exit.
     Migrate(MigrateArguments),
     /// Print the GraphQL schema.
-    Schema,
+    Schema(SchemaArguments),
     /// Ask a running server whether it is ready; exits with 0 if so, else with 1.
     Health(HealthArguments),
 }
@@ -60,6 +60,13 @@ struct MigrateArguments {
     storage: StorageConfig,
     #[command(flatten)]
     log: LogConfig,
+}
+
+#[derive(Args)]
+struct SchemaArguments {
+    /// As a subgraph of Apollo Federation 2, with the entities' keys. A server started with `KITH_FEDERATION=on` is one.
+    #[arg(long)]
+    federation: bool,
 }
 
 #[derive(Args)]
@@ -82,7 +89,7 @@ pub fn run() -> ExitCode {
             }
         },
         Command::Migrate(arguments) => on_runtime(migrate(arguments)),
-        Command::Schema => print_schema(),
+        Command::Schema(arguments) => print_schema(arguments.federation),
         Command::Health(arguments) => check_health(arguments.listen),
     };
     match outcome {
@@ -133,8 +140,11 @@ async fn migrate(arguments: MigrateArguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn print_schema() -> Result<(), Error> {
-    let sdl = graphql::sdl();
+fn print_schema(federation: bool) -> Result<(), Error> {
+    let mut sdl = graphql::sdl();
+    if federation {
+        sdl = graphql::federation::subgraph_sdl(&sdl);
+    }
     // A reader that has seen enough is no failure.
     match std::io::stdout().write_all(sdl.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(error)),

@@ -173,7 +173,7 @@ impl Default for MailConfig {
 pub struct DocumentConfig {
     /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
     /// All are checked at the start.
-    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS")]
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS", value_parser = parse_path)]
     pub trusted: Option<PathBuf>,
     /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
     #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
@@ -281,6 +281,14 @@ impl Config {
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
         self.mail.smtp_url = self.mail.smtp_url.filter(is_set);
         self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
+        let only_trusted = self.documents.trusted.is_some() && self.documents.mode == TrustedMode::Only;
+        if self.documents.federation == Switch::On && only_trusted {
+            return Err(
+                "KITH_FEDERATION=on cannot go with KITH_TRUSTED_DOCUMENTS: a router makes its documents as it \
+                        goes; KITH_TRUSTED_DOCUMENTS_MODE=also lets them run"
+                    .into(),
+            );
+        }
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
@@ -357,6 +365,11 @@ fn parse_origin(text: &str) -> Result<String, String> {
         return Err("an origin is scheme://host[:port], e.g. https://app.example".into());
     }
     Ok(url.origin().ascii_serialization())
+}
+
+/// Unlike clap's own, takes an empty one, for an unset one.
+fn parse_path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
 }
 
 /// An empty value is an unset one.
@@ -491,6 +504,8 @@ mod tests {
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
+            &["--trusted-documents-mode", "never"],
+            &["--federation", "on", "--trusted-documents", "d"],
             &["--smtp-url", "http://mail.example"],
             &["--smtp-url", "smtp://mail.example?tls=perhaps", "--mail-from", "a@b.example"],
             &["--smtp-url", "smtp://mail.example"],
@@ -519,7 +534,10 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_an_unset_one() {
-        let config = parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", ""]).expect("valid");
+        let config =
+            parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", "", "--trusted-documents", ""])
+                .expect("valid");
+        assert!(config.documents.trusted.is_none());
         assert!(config.server.allowed_origins.is_empty());
         assert!(config.storage.redis_url.is_none() && config.auth.jwt_secret.is_none());
         assert!(parse(&["--env", "production", "--jwt-secret", ""]).is_err());

@@ -123,7 +123,7 @@ impl NodeQuery {
 }
 
 /// Looks ids up with a number of statements that does not depend on how many there are.
-async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
+pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
     let ids = ids.iter().map(AnyId::decode).collect::<Result<Vec<_>, _>>()?;
     let app = app(ctx);
     let user_ids: Vec<UserId> =

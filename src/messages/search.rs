@@ -33,6 +33,12 @@ use crate::{
     rate_limits::Action,
 };
 
+/// The statements that find, for whoever wants to see how the database goes about it.
+pub use self::{
+    postgres::{FIND as FIND_ON_POSTGRES, PLAN as PLAN_ON_POSTGRES},
+    sqlite::FIND as FIND_ON_SQLITE,
+};
+
 /// How long the database may look.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Somebody in more conversations is searched for among all messages, and what is not theirs is left out then.

@@ -111,6 +111,8 @@ actions! {
     ChangeMessage "CHANGE_MESSAGE" 60 / 30 s Viewer, "You change messages too fast.";
     /// `markRead`.
     MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
+    /// A change of a group by one of its members, an end of it or of an invite link, or leaving it.
+    ChangeGroup "CHANGE_GROUP" 60 / 60 s Viewer, "You change groups too fast.";
     /// A subscription that begins, on whatever transport.
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.
@@ -156,9 +158,9 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.period.as_secs();
         let (number, unit) = match seconds {
-            _ if seconds % 86_400 == 0 => (seconds / 86_400, "d"),
-            _ if seconds % 3600 == 0 => (seconds / 3600, "h"),
-            _ if seconds % 60 == 0 => (seconds / 60, "m"),
+            _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "d"),
+            _ if seconds.is_multiple_of(3600) => (seconds / 3600, "h"),
+            _ if seconds.is_multiple_of(60) => (seconds / 60, "m"),
             _ => (seconds, "s"),
         };
         write!(f, "{}/{number}{unit}", self.limit)
@@ -266,7 +268,7 @@ mod tests {
             );
             let rule = action.default_rule();
             assert_eq!(rule.to_string().parse(), Ok(rule), "{name}");
-            assert!(action.message().ends_with('.') && action.message().len() > 20, "{name}: {}", action.message());
+            assert!(action.message().ends_with('.') && action.message().len() > 15, "{name}: {}", action.message());
         }
     }
 

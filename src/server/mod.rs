@@ -101,11 +101,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let app = Arc::clone(&engine.app);
+    let max_connections_per_address = app.config.server.max_connections_per_address.get() as usize;
     let state = ServerState {
         engine: Arc::new(engine),
-        addresses: Addresses::new(
-            app.rate_limits.are_on().then(|| app.config.server.max_connections_per_address.get() as usize),
-        ),
+        addresses: Addresses::new(app.rate_limits.are_on().then_some(max_connections_per_address)),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),

@@ -128,6 +128,31 @@ const ROWS: &[Row] = &[
         [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
     ),
     (
+        "Query.searchMessages",
+        "{ searchMessages(query: \"between\") { nodes { body } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Query.searchMessages",
+        "query($conversation: ID!) { searchMessages(query: \"between\", conversationId: $conversation) { nodes { body } } }",
+        [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
+    ),
+    (
+        "Query.node",
+        "query($message: ID!) { node(id: $message) { ... on Message { reactions { emoji } readBy { nodes { id } } } } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
+    ),
+    (
+        "Mutation.addReaction",
+        "mutation($message: ID!) { addReaction(input: {messageId: $message, emoji: \"👍\"}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
+    ),
+    (
+        "Mutation.removeReaction",
+        "mutation($message: ID!) { removeReaction(input: {messageId: $message, emoji: \"👍\"}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
+    ),
+    (
         "Mutation.register",
         "mutation { register(input: {username: \"alice\", email: \"x@example.org\", password: \"correct horse battery\"}) { userErrors { code } } }",
         [Refused("USERNAME_TAKEN"); 6],

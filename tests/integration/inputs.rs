@@ -93,6 +93,14 @@ pub const PLACES: &[&str] = &[
     "mutation($x: ID!) { changeMemberRole(input: {groupId: $x, userId: $x, role: ADMIN}) { userErrors { code } } }",
     "mutation($x: ID!, $g: ID!) { transferOwnership(input: {groupId: $g, userId: $x}) { userErrors { code } } }",
     "query($x: String!, $g: ID!) { conversation(id: $g) { members(first: 1, after: $x) { nodes { id } } } }",
+    "query($x: String!) { searchMessages(query: $x) { nodes { id } } }",
+    "query($x: String!) { searchMessages(query: \"alice\", after: $x) { nodes { id } } }",
+    "query($x: ID!) { searchMessages(query: \"alice\", conversationId: $x) { nodes { id } } }",
+    "query($x: String!, $m: ID!) { node(id: $m) { ... on Message { readBy(first: 1, after: $x) { nodes { id } } } } }",
+    "mutation($x: ID!) { addReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
+    "mutation($x: String!, $m: ID!) { addReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { removeReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
+    "mutation($x: String!, $m: ID!) { removeReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
 ];
 
@@ -149,6 +157,9 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
         "mutation($x: UpdateGroupInput!) { updateGroup(input: $x) { userErrors { code } } }",
         "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
+        "mutation($x: Boolean) { updateProfile(input: {readReceipts: $x}) { userErrors { code } } }",
+        "query($x: Int) { searchMessages(query: \"alice\", first: $x) { nodes { id } } }",
+        "query($x: Int, $m: ID!) { node(id: $m) { ... on Message { readBy(last: $x) { nodes { id } } } } }",
     ];
     for document in PLACES.iter().chain(&numbers) {
         for value in &values {

@@ -2,13 +2,13 @@
 //!
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
-mod support;
-
 mod access;
 mod accounts;
+mod compatibility;
 mod constant_cost;
 mod durability;
 mod email_invites;
+mod federation;
 mod friends;
 mod front_door;
 mod groups;
@@ -20,10 +20,16 @@ mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
+mod persisted;
 mod processes;
+mod reactions;
+mod receipts;
 mod resume;
 mod roles;
 mod schema;
+mod search;
 mod sessions;
 mod snapshots;
 mod sockets;
+mod support;
+

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// What matches is found first, and by the index: the planner would rather walk the newest messages until it has met a
 /// page of them, which for a rare word is all of them.
-const FIND: &str = "\
+pub const FIND: &str = "\
     WITH hits AS MATERIALIZED ( \
         SELECT s.message_id, s.conversation_id, s.version FROM message_search s \
         WHERE s.document @@ CASE WHEN $2 = '' THEN websearch_to_tsquery('simple', $1) \
@@ -41,7 +41,8 @@ const UPSERT: &str = "\
     ON CONFLICT (message_id) DO UPDATE SET version = excluded.version, document = excluded.document";
 
 /// A plan of index look-ups whatever the statistics say.
-const PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+pub const PLAN: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// The lexeme of a conversation: no word of a text has a colon.
 fn scope(id: ConversationId) -> String {

@@ -1,12 +1,6 @@
 //! The index and its use on SQLite.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Instant,
-};
+use std::time::Instant;
 
 use entity::{ConversationId, MessageId};
 use serde_json::{Value, json};
@@ -22,7 +16,7 @@ use super::{
 use crate::error::Error;
 
 /// The words first, in the order of their row ids, which is that of commits: it ends with the page.
-const FIND: &str = "\
+pub const FIND: &str = "\
     SELECT s.id, s.message_id FROM message_words \
     CROSS JOIN message_search s ON s.id = message_words.rowid \
     CROSS JOIN message m ON m.id = s.message_id \
@@ -53,15 +47,6 @@ const REMOVE: &str = "DELETE FROM message_search WHERE message_id IN (SELECT unh
 /// Events that may lie between what is indexed and what is there before it is written down that none of them matters.
 const MAX_SKIPPED: i64 = 10_000;
 
-/// Ends a search that takes too long. Let go, it lets every other statement of the connection run.
-struct Deadline(Arc<AtomicBool>);
-
-impl Drop for Deadline {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Release);
-    }
-}
-
 pub(super) async fn find(pool: &SqlitePool, search: &Search<'_>) -> Result<Vec<(Place, MessageId)>, Error> {
     let after = match search.after {
         None => i64::MAX,
@@ -70,23 +55,25 @@ pub(super) async fn find(pool: &SqlitePool, search: &Search<'_>) -> Result<Vec<(
     };
     let scopes = search.scopes.as_deref().unwrap_or_default();
     let only = if let [only] = scopes { Some(only.0) } else { None };
-    let mut connection = pool.acquire().await?;
-    let deadline = Deadline(Arc::new(AtomicBool::new(true)));
-    let (armed, end) = (Arc::clone(&deadline.0), Instant::now() + TIME_LIMIT);
-    connection
-        .lock_handle()
-        .await?
-        .set_progress_handler(10_000, move || !armed.load(Ordering::Acquire) || Instant::now() < end);
-    let rows = sqlx::query(FIND)
+    let query = sqlx::query(FIND)
         .bind(match_of(search, scopes))
         .bind(after)
         .bind(search.user_id.0)
         .bind(only)
-        .bind(search.limit)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(|error| if has_code(&error, "9") { too_slow() } else { error.into() })?;
-    drop(deadline);
+        .bind(search.limit);
+    let pool = pool.clone();
+    // A task of its own: the statement would go on without who asked for it, and nobody would take its deadline away.
+    let rows = tokio::spawn(async move {
+        let mut connection = pool.acquire().await?;
+        let end = Instant::now() + TIME_LIMIT;
+        connection.lock_handle().await?.set_progress_handler(10_000, move || Instant::now() < end);
+        let rows = query.fetch_all(&mut *connection).await;
+        connection.lock_handle().await?.remove_progress_handler();
+        rows
+    })
+    .await
+    .map_err(Error::internal)?
+    .map_err(|error| if has_code(&error, "9") { too_slow() } else { error.into() })?;
     rows.iter().map(|row| Ok((Place::Row(row.try_get(0)?), MessageId(row.try_get::<Uuid, _>(1)?)))).collect()
 }
 

@@ -12,6 +12,10 @@ const SESSIONS: &str = "a list of devices is looked at rarely, and fetched then;
 const PROFILES: &str = "what is private of a profile is fetched when it is shown; events tell of names only";
 const ACCOUNT: &str = "that an address is verified is looked at once, by whoever verifies it; no event tells of it";
 
+const INVITED: &str = "only members hear of a group; an invite is fetched when it is shown";
+const RECEIPTS: &str =
+    "who switches read receipts fetches anew; what others saw before is not taken back from their screens";
+
 /// `case!("mutation", "by whom", Told, |stage| { … })`
 macro_rules! case {
     ($mutation:literal, $what:literal, $told:expr, |$stage:ident| $play:block) => {
@@ -293,6 +297,51 @@ pub const CASES: &[Case] = &[
         let input = json!({"messageId": message["id"]});
         stage.alice.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
     }),
+    case!("addReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.begin().await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("addReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        bob.react("addReaction", &message, "❤️").await.ok();
+    }),
+    case!("addReaction", "by a friend, again", NothingChanges, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        stage.alice.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        for person in [&stage.alice, &bob] {
+            person.react("addReaction", &message, "👍").await.ok();
+        }
+        stage.begin().await;
+        bob.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("deleteMessage", "with reactions, by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "oh").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        let input = json!({"messageId": message["id"]});
+        bob.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
+    }),
     case!("deleteMessage", "by a friend", Everything, |stage| {
         let (bob, conversation) = stage.friend("bob").await;
         let message = bob.send(&conversation, "oh").await;
@@ -300,6 +349,192 @@ pub const CASES: &[Case] = &[
         let input = json!({"messageId": message["id"]});
         bob.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
     }),
+    case!("createGroup", "on another device", Everything, |stage| {
+        stage.begin().await;
+        stage.alice.create_group("Chess").await;
+    }),
+    case!("sendInvite", "into a group, by a friend", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        stage.begin().await;
+        bob.invite_to(&group, &stage.alice).await.ok();
+    }),
+    case!("acceptInvite", "into a group, on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.send(&group, "before her time").await;
+        let invited = bob.invite_to(&group, &stage.alice).await;
+        let id = invited.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        stage.begin().await;
+        stage.alice.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    case!("acceptInvite", "into Alice's group, by whom another admin has invited", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let carol = stage.person("carol").await;
+        bob.befriend(&carol).await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        let invited = bob.invite_to(&group, &carol).await;
+        let id = invited.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        stage.begin().await;
+        carol.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    case!("updateGroup", "on another device", Everything, |stage| {
+        let group = stage.alice.create_group("Chess").await;
+        stage.begin().await;
+        let input = json!({"groupId": group, "name": "Go", "description": "On Mondays."});
+        stage.alice.mutate("updateGroup", input, "group { id }").await.ok();
+    }),
+    case!("updateGroup", "by the owner", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        stage.begin().await;
+        bob.mutate("updateGroup", json!({"groupId": group, "name": "Go"}), "group { id }").await.ok();
+    }),
+    case!("updateGroup", "of a group that Alice is invited to", AllBut(&["Group.name"], INVITED), |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.invite_to(&group, &stage.alice).await.ok();
+        stage.begin().await;
+        bob.mutate("updateGroup", json!({"groupId": group, "name": "Go"}), "group { id }").await.ok();
+    }),
+    case!("deleteGroup", "on another device", Everything, |stage| {
+        let group = stage.alice.create_group("Chess").await;
+        stage.begin().await;
+        stage.alice.to_group("deleteGroup", &group).await.ok();
+    }),
+    case!("deleteGroup", "by the owner", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        bob.send(&group, "unread").await;
+        stage.begin().await;
+        bob.to_group("deleteGroup", &group).await.ok();
+    }),
+    case!("deleteGroup", "of a group that Alice is invited to", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.invite_to(&group, &stage.alice).await.ok();
+        stage.begin().await;
+        bob.to_group("deleteGroup", &group).await.ok();
+    }),
+    case!("leaveGroup", "on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        stage.begin().await;
+        stage.alice.to_group("leaveGroup", &group).await.ok();
+    }),
+    case!("leaveGroup", "by another", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        stage.alice.bring(&group, &bob).await;
+        stage.begin().await;
+        bob.to_group("leaveGroup", &group).await.ok();
+    }),
+    case!("removeMember", "of Alice", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        bob.send(&group, "unread").await;
+        stage.begin().await;
+        bob.to_member("removeMember", &group, &stage.alice).await.ok();
+    }),
+    case!("removeMember", "of another", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        stage.alice.bring(&group, &bob).await;
+        stage.begin().await;
+        stage.alice.to_member("removeMember", &group, &bob).await.ok();
+    }),
+    case!("changeMemberRole", "of Alice", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        stage.begin().await;
+        bob.give_role(&group, &stage.alice, "ADMIN").await.ok();
+    }),
+    case!("changeMemberRole", "of another", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        stage.alice.bring(&group, &bob).await;
+        stage.begin().await;
+        stage.alice.give_role(&group, &bob, "ADMIN").await.ok();
+    }),
+    case!("transferOwnership", "on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        stage.alice.bring(&group, &bob).await;
+        stage.begin().await;
+        stage.alice.to_member("transferOwnership", &group, &bob).await.ok();
+    }),
+    case!("transferOwnership", "to Alice", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.bring(&group, &stage.alice).await;
+        stage.begin().await;
+        bob.to_member("transferOwnership", &group, &stage.alice).await.ok();
+    }),
+    case!("sendMessage", "in a group, by another", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        stage.alice.bring(&group, &bob).await;
+        stage.begin().await;
+        bob.send(&group, "e4").await;
+    }),
+    case!("addReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "we won").await;
+        stage.begin().await;
+        stage.alice.react("addReaction", &message, "🎉").await.ok();
+    }),
+    case!("addReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "we won").await;
+        stage.alice.react("addReaction", &message, "🎉").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "🎉").await.ok();
+    }),
+    case!("removeReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "we won").await;
+        bob.react("addReaction", &message, "🎉").await.ok();
+        stage.alice.react("addReaction", &message, "🎉").await.ok();
+        stage.begin().await;
+        stage.alice.react("removeReaction", &message, "🎉").await.ok();
+    }),
+    case!("removeReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "we won").await;
+        bob.react("addReaction", &message, "🎉").await.ok();
+        stage.begin().await;
+        bob.react("removeReaction", &message, "🎉").await.ok();
+    }),
+    case!(
+        "updateProfile",
+        "with read receipts switched off, on another device",
+        AllBut(&["Conversation.members", "Viewer.readReceipts"], RECEIPTS),
+        |stage| {
+            let (bob, conversation) = stage.friend("bob").await;
+            stage.alice.send(&conversation, "read this").await;
+            bob.mark_read(&conversation, 1).await.ok();
+            stage.begin().await;
+            stage.alice.mutate("updateProfile", json!({"readReceipts": false}), "viewer { id }").await.ok();
+        }
+    ),
+    case!(
+        "updateProfile",
+        "with read receipts switched off, by a friend",
+        AllBut(&["Conversation.members"], RECEIPTS),
+        |stage| {
+            let (bob, conversation) = stage.friend("bob").await;
+            stage.alice.send(&conversation, "read this").await;
+            bob.mark_read(&conversation, 1).await.ok();
+            stage.begin().await;
+            bob.mutate("updateProfile", json!({"readReceipts": false}), "viewer { id }").await.ok();
+        }
+    ),
     case!("markRead", "on another device", Everything, |stage| {
         let (bob, conversation) = stage.friend("bob").await;
         for n in 0..3 {

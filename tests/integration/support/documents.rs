@@ -52,6 +52,7 @@ pub fn input_type(mutation: &str) -> String {
         "leaveGroup" | "deleteGroup" => "GroupActionInput".into(),
         "removeMember" | "transferOwnership" => "MemberActionInput".into(),
         "revokeInviteLink" => "InviteLinkActionInput".into(),
+        "addReaction" | "removeReaction" => "ReactionInput".into(),
         "removeFriend" | "blockUser" | "unblockUser" => "UserActionInput".into(),
         _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
     }

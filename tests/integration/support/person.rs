@@ -174,6 +174,13 @@ impl Person {
         self.ask(&query, json!({"id": id})).await["conversation"].take()
     }
 
+    /// `addReaction` or `removeReaction`.
+    pub async fn react(&self, mutation: &str, message: &Value, emoji: &str) -> Payload {
+        let input = json!({"messageId": message["id"], "emoji": emoji});
+        let selection = "messageEdge { node { id reactions { emoji count viewerHasReacted } } }";
+        self.mutate(mutation, input, selection).await
+    }
+
     pub async fn mark_read(&self, conversation: &str, sequence: i64) -> Payload {
         let input = json!({"conversationId": conversation, "sequence": sequence});
         self.mutate("markRead", input, "conversation { id unreadCount }").await

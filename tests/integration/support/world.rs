@@ -147,6 +147,15 @@ impl World {
         database.close().await.expect("closes");
     }
 
+    /// Makes everybody whose name begins so a member of the only conversation that there is, as if it were a group.
+    pub async fn all_join(&self, prefix: &str) {
+        self.sql(&format!(
+            r#"INSERT INTO member (conversation_id, user_id, role, joined_at, last_read_sequence)
+               SELECT c.id, u.id, 'member', 0, 0 FROM conversation c, "user" u WHERE u.username LIKE '{prefix}%'"#
+        ))
+        .await;
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
         self.count_where(table, "TRUE").await
