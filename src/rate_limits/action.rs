@@ -98,7 +98,7 @@ actions! {
     /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
     UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
     /// `addReaction` and `removeReaction`.
-    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    React "REACT" 60 / 15 s Viewer, "You react to messages too fast.";
     /// `searchMessages`.
     SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
     /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
