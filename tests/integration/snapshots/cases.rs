@@ -26,6 +26,10 @@ async fn invite_id(from: &Person, to: &Person) -> String {
     from.invite(to).await.ok()["invite"]["id"].as_str().expect("an invite").to_owned()
 }
 
+async fn mail_invite(from: &Person, address: &str) {
+    from.mutate("sendInvite", json!({"email": {"email": address}}), "invite { id }").await.ok();
+}
+
 pub const CASES: &[Case] = &[
     case!("register", "by somebody", NothingChanges, |stage| {
         stage.begin().await;
@@ -69,6 +73,67 @@ pub const CASES: &[Case] = &[
         stage.begin().await;
         let input = json!({"displayName": "Robert", "username": format!("rob_{}", bob.name)});
         bob.mutate("updateProfile", input, "viewer { id }").await.ok();
+    }),
+    case!("register", "by whom Alice has invited by mail", Everything, |stage| {
+        let address = format!("new.{}@example.org", stage.alice.name);
+        mail_invite(&stage.alice, &address).await;
+        let token = stage.server.written_letter(&address, "").await.token();
+        stage.begin().await;
+        let name = format!("new_{}", stage.alice.name);
+        let input = json!({"username": name, "email": address, "password": "correct horse battery", "inviteToken": token});
+        stage.server.anonymous().mutate("register", input, "viewer { id }").await.ok();
+    }),
+    case!("changePassword", "which ends the other sessions", AllBut(&["Viewer.sessions"], SESSIONS), |stage| {
+        stage.alice.another_device().await;
+        stage.begin().await;
+        let input = json!({"currentPassword": stage.alice.password, "newPassword": "quite another pass phrase"});
+        stage.alice.mutate("changePassword", input, "").await.ok();
+    }),
+    case!("requestPasswordReset", "by somebody", NothingChanges, |stage| {
+        stage.begin().await;
+        let input = json!({"email": stage.alice.email});
+        stage.server.anonymous().mutate("requestPasswordReset", input, "").await.ok();
+    }),
+    // Alice's own ends all her sessions: nobody is left to listen.
+    case!("resetPassword", "by a friend", NothingChanges, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        let anonymous = stage.server.anonymous();
+        let token = stage.server.written_letter(&bob.email, "Confirm").await.token();
+        anonymous.mutate("verifyEmail", json!({"token": token}), "viewer { id }").await.ok();
+        anonymous.mutate("requestPasswordReset", json!({"email": bob.email}), "").await.ok();
+        let token = stage.server.written_letter(&bob.email, "Choose").await.token();
+        stage.begin().await;
+        let input = json!({"token": token, "newPassword": "quite another pass phrase"});
+        anonymous.mutate("resetPassword", input, "").await.ok();
+    }),
+    case!("verifyEmail", "on another device", AllBut(&["Viewer.emailVerified"], PROFILES), |stage| {
+        let token = stage.server.written_letter(&stage.alice.email, "Confirm").await.token();
+        stage.begin().await;
+        stage.alice.mutate("verifyEmail", json!({"token": token}), "viewer { id }").await.ok();
+    }),
+    case!("requestEmailVerification", "on another device", NothingChanges, |stage| {
+        stage.begin().await;
+        stage.alice.ask("mutation { requestEmailVerification { userErrors { code } } }", json!({})).await;
+    }),
+    case!("sendInvite", "by mail, on another device", Everything, |stage| {
+        stage.begin().await;
+        mail_invite(&stage.alice, &format!("new.{}@example.org", stage.alice.name)).await;
+    }),
+    case!("claimInvite", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let address = format!("new.{}@example.org", stage.alice.name);
+        mail_invite(&bob, &address).await;
+        let token = stage.server.written_letter(&address, "").await.token();
+        stage.begin().await;
+        stage.alice.mutate("claimInvite", json!({"token": token}), "invite { id }").await.ok();
+    }),
+    case!("claimInvite", "by whom Alice has invited by mail", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let address = format!("new.{}@example.org", stage.alice.name);
+        mail_invite(&stage.alice, &address).await;
+        let token = stage.server.written_letter(&address, "").await.token();
+        stage.begin().await;
+        bob.mutate("claimInvite", json!({"token": token}), "invite { id }").await.ok();
     }),
     case!("sendInvite", "on another device", Everything, |stage| {
         let bob = stage.person("bob").await;
