@@ -21,6 +21,7 @@ use crate::{
     delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
+    mails::Mails,
     messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
@@ -51,6 +52,8 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How mails leave.
+    pub mails: Mails,
     /// How many subscriptions each session has open here.
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
@@ -99,6 +102,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
+        mails: Mails::new(&config.mail)?,
         revocations,
         rate_limits: RateLimits::new(&config, redis.clone()),
         redis,

@@ -2,12 +2,12 @@
 //!
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
-mod support;
-
 mod access;
+mod accounts;
 mod compatibility;
 mod constant_cost;
 mod durability;
+mod email_invites;
 mod federation;
 mod friends;
 mod front_door;
@@ -16,6 +16,7 @@ mod guard;
 mod inputs;
 mod limits;
 mod liveness;
+mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
@@ -30,3 +31,4 @@ mod search;
 mod sessions;
 mod snapshots;
 mod sockets;
+mod support;
