@@ -22,7 +22,7 @@ use crate::{
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
     mails::Mails,
-    messages::{Committer, SearchIndex},
+    messages::{Committer, ReactionTurns, SearchIndex},
     presence::Presence,
     rate_limits::RateLimits,
     redis::Redis,
@@ -64,6 +64,8 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Turns to react to messages.
+    pub reaction_turns: ReactionTurns,
     /// Feeds the index of message search.
     pub search_index: SearchIndex,
 }
@@ -126,6 +128,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         hub,
         streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        reaction_turns: ReactionTurns::default(),
         search_index: SearchIndex::default(),
         bus,
         clock,
