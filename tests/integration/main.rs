@@ -32,4 +32,3 @@ mod sessions;
 mod snapshots;
 mod sockets;
 mod support;
-
