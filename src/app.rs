@@ -23,8 +23,10 @@ use crate::{
     events::bus::{Bus, LocalBus, redis::RedisBus},
     mails::Mails,
     messages::{Committer, SearchIndex},
+    presence::Presence,
     rate_limits::RateLimits,
     redis::Redis,
+    typing::Typing,
 };
 
 /// The one context. Passed first and by reference.
@@ -54,6 +56,10 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// How mails leave.
     pub mails: Mails,
+    /// Who is there, and who watches.
+    pub presence: Arc<Presence>,
+    /// Lets through as much typing as may be told.
+    pub typing: Typing,
     /// How many subscriptions each session has open here.
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
@@ -96,14 +102,24 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let clock = Clock;
     let revocations: Arc<Revocations> = Arc::default();
     let epoch: Arc<str> = db.epoch().await?.into();
-    let hub =
-        Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let presence = Presence::new(&config, clock.clone(), redis.clone());
+    let hub = Hub::start(
+        db.clone(),
+        clock.clone(),
+        Arc::clone(&bus),
+        Arc::clone(&revocations),
+        Arc::clone(&presence),
+        Arc::clone(&epoch),
+    )
+    .await?;
     let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
         mails: Mails::new(&config.mail)?,
         revocations,
+        typing: Typing::new(redis.clone()),
+        presence,
         rate_limits: RateLimits::new(&config, redis.clone()),
         redis,
         epoch,

@@ -9,7 +9,7 @@ use super::{
     store::{self, Acquaintance},
     types::Username,
 };
-use crate::{app::App, auth::Viewer, error::Error};
+use crate::{app::App, auth::Viewer, db::Db, error::Error, graphql::loaders::Key};
 
 /// What is known of a viewer and somebody, for [`may_see`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,14 +72,18 @@ pub(super) async fn visible_rows(
     viewer: &Viewer,
     rows: Vec<Arc<user::Model>>,
 ) -> Result<Vec<VisibleUser>, Error> {
+    seen_by(&app.db, viewer.user_id(), rows).await
+}
+
+async fn seen_by(db: &Db, viewer_id: UserId, rows: Vec<Arc<user::Model>>) -> Result<Vec<VisibleUser>, Error> {
     let mut facts: HashMap<UserId, Facts> = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let known = Facts { myself: row.id == viewer.user_id(), discoverable: row.discoverable, ..Facts::default() };
+        let known = Facts { myself: row.id == viewer_id, discoverable: row.discoverable, ..Facts::default() };
         facts.insert(row.id, known);
     }
     let in_doubt: Vec<UserId> = facts.iter().filter(|(_, facts)| !may_see(**facts)).map(|(id, _)| *id).collect();
     if !in_doubt.is_empty() {
-        for (user_id, how) in store::acquainted_among(&app.db, viewer.user_id(), &in_doubt).await? {
+        for (user_id, how) in store::acquainted_among(db, viewer_id, &in_doubt).await? {
             let facts = facts.entry(user_id).or_default();
             match how {
                 Acquaintance::Friend => facts.friend = true,
@@ -91,6 +95,28 @@ pub(super) async fn visible_rows(
     }
     let seen = |row: &Arc<user::Model>| facts.get(&row.id).is_some_and(|facts| may_see(*facts));
     Ok(rows.into_iter().filter(seen).map(VisibleUser).collect())
+}
+
+/// Somebody as a viewer may see them or not; the key of [`VisibleUser`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    pub viewer_id: UserId,
+    pub user_id: UserId,
+}
+
+impl Key for Seen {
+    type Value = VisibleUser;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, VisibleUser>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for (viewer_id, user_ids) in store::by_viewer(keys.iter().map(|key| (key.viewer_id, key.user_id))) {
+            let rows = user::Entity::find().filter(user::Column::Id.is_in(user_ids)).all(db.read()).await?;
+            for user in seen_by(db, viewer_id, rows.into_iter().map(Arc::new).collect()).await? {
+                found.insert(Self { viewer_id, user_id: user.id() }, user);
+            }
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]

@@ -557,4 +557,10 @@ pub const CASES: &[Case] = &[
         stage.begin().await;
         bob.mark_read(&conversation, 1).await.ok();
     }),
+    case!("setTyping", "by a friend", NothingChanges, |stage| {
+        let bob = stage.person("bob").await;
+        let conversation = stage.alice.befriend(&bob).await;
+        stage.begin().await;
+        bob.set_typing(&conversation, true).await.ok();
+    }),
 ];
