@@ -32,8 +32,7 @@ fn shown(reactions: &Value) -> String {
 }
 
 async fn standing(person: &Person, message: &Value) -> String {
-    let query =
-        "query($id: ID!) { node(id: $id) { ... on Message { reactions { emoji count viewerHasReacted } } } }";
+    let query = "query($id: ID!) { node(id: $id) { ... on Message { reactions { emoji count viewerHasReacted } } } }";
     shown(&person.ask(query, json!({"id": message["id"]})).await["node"]["reactions"])
 }
 
@@ -86,9 +85,11 @@ story!(a_reaction_is_counted_shown_and_heard, |world| async {
         assert_eq!(shown(reactions(payload.ok())), expected, "{mutation} {emoji}");
         assert_eq!(standing(&alice, &message).await, for_alice);
         assert_eq!(standing(&bob, &message).await, for_bob);
-        for (ears, expected) in
-            [(&mut shared, for_alice.replace('*', "")), (&mut to_alice, for_alice.into()), (&mut to_bob, for_bob.into())]
-        {
+        for (ears, expected) in [
+            (&mut shared, for_alice.replace('*', "")),
+            (&mut to_alice, for_alice.into()),
+            (&mut to_bob, for_bob.into()),
+        ] {
             let heard = ears.next().await;
             assert_eq!((heard["type"].as_str(), shown(reactions(&heard))), (Some("REACTED"), expected));
             assert_eq!(heard["messageEdge"]["node"]["id"], message["id"]);
@@ -139,7 +140,8 @@ story!(what_may_not_be_reacted_with_is_refused, |world| async {
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
     let carol = server.person("carol").await;
     let message = alice.send(&conversation, "Hello.").await;
-    for text in ["", "a", "1", ":)", "👍👍", "\u{fe0f}", "🇩", "👍\u{0}", "\u{0}", "heart", &"👍".repeat(5000)] {
+    for text in ["", "a", "1", ":)", "👍👍", "\u{fe0f}", "🇩", "👍\u{0}", "\u{0}", "heart", &"👍".repeat(5000)]
+    {
         for mutation in ["addReaction", "removeReaction"] {
             let refused = bob.react(mutation, &message, text).await;
             assert_eq!(refused.code(), Some("INVALID_INPUT"), "{text:.20?}");
@@ -248,10 +250,9 @@ full_story!(reactions_are_heard_in_one_order_in_two_processes, |world| async {
 });
 
 story!(a_new_message_asks_the_database_nothing_about_reactions, |world| async {
-    let server = world.server_with(
-        Options::default().set("RUST_LOG", "warn,sqlx::query=debug").set("KITH_LOG_FORMAT", "json"),
-    )
-    .await;
+    let server = world
+        .server_with(Options::default().set("RUST_LOG", "warn,sqlx::query=debug").set("KITH_LOG_FORMAT", "json"))
+        .await;
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
     let after = json!({"conversationId": conversation, "after": cursor_now(&bob, &alice, &conversation).await});
     let (alice_socket, bob_socket) = tokio::join!(alice.socket(), bob.socket());
@@ -272,7 +273,8 @@ story!(a_new_message_asks_the_database_nothing_about_reactions, |world| async {
         }
     }
     assert_eq!(n_asked(), before, "none for a message");
-    let payload = bob.mutate("addReaction", json!({"messageId": message["id"], "emoji": "👍"}), "userErrors { code }").await;
+    let payload =
+        bob.mutate("addReaction", json!({"messageId": message["id"], "emoji": "👍"}), "userErrors { code }").await;
     payload.ok();
     let of_the_change = n_asked() - before;
     assert!(of_the_change > 0, "the change itself looks: the statements are seen");

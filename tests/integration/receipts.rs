@@ -113,7 +113,9 @@ story!(a_message_knows_who_has_read_it, |world| async {
     world.sql("DELETE FROM member WHERE user_id IN (SELECT id FROM \"user\" WHERE username = 'extra0')").await;
     assert_eq!(read_by(&alice, &first).await.len(), N);
     for arguments in ["(first: -1)", "(first: 101)", "(first: 1, last: 1)", "(first: 1, after: \"nonsense\")"] {
-        let query = format!("query($id: ID!) {{ node(id: $id) {{ ... on Message {{ readBy{arguments} {{ nodes {{ id }} }} }} }} }}");
+        let query = format!(
+            "query($id: ID!) {{ node(id: $id) {{ ... on Message {{ readBy{arguments} {{ nodes {{ id }} }} }} }} }}"
+        );
         let answer = alice.graphql(&query, json!({"id": first["id"]})).await;
         assert_eq!(answer.code(), Some("BAD_USER_INPUT"), "{arguments}: {}", answer.text);
     }

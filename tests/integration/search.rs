@@ -171,10 +171,54 @@ story!(hostile_searches_are_answered_clearly, |world| async {
     bob.send(&conversation, "Robert'); DROP TABLE message; --").await;
     let n_before = world.count("message").await;
     for query in [
-        "\"", "\"\"\"", "'", "''", "*", "a*", "^a", "a^2", "NEAR(a b, 2)", "a NEAR b", "body:a", "{body scope}: a",
-        "scope : x", "- a", "-a b", "a -", "--", "(", ")", "((a)", "a AND", "AND", "OR", "NOT", "a NOT", "a OR b", "+a",
-        "a:*", "a & b", "a | b", "!a", "a <-> b", "\\", "a\\", "%", "_", "$1", "?1", "a;b", "\u{0}", "a\u{0}b",
-        "\u{202e}abc", "🦀", "e\u{301}", "\u{fe0f}", "' OR 1=1 --", "Robert'); DROP TABLE message;", "conv:1 | a",
+        "\"",
+        "\"\"\"",
+        "'",
+        "''",
+        "*",
+        "a*",
+        "^a",
+        "a^2",
+        "NEAR(a b, 2)",
+        "a NEAR b",
+        "body:a",
+        "{body scope}: a",
+        "scope : x",
+        "- a",
+        "-a b",
+        "a -",
+        "--",
+        "(",
+        ")",
+        "((a)",
+        "a AND",
+        "AND",
+        "OR",
+        "NOT",
+        "a NOT",
+        "a OR b",
+        "+a",
+        "a:*",
+        "a & b",
+        "a | b",
+        "!a",
+        "a <-> b",
+        "\\",
+        "a\\",
+        "%",
+        "_",
+        "$1",
+        "?1",
+        "a;b",
+        "\u{0}",
+        "a\u{0}b",
+        "\u{202e}abc",
+        "🦀",
+        "e\u{301}",
+        "\u{fe0f}",
+        "' OR 1=1 --",
+        "Robert'); DROP TABLE message;",
+        "conv:1 | a",
     ] {
         let answer = alice.graphql(SEARCH, json!({"query": query})).await;
         assert!(matches!(answer.code(), None | Some("BAD_USER_INPUT")), "{query:?}: {}", answer.text);
@@ -244,7 +288,9 @@ async fn fill(world: &World, n: usize) {
     let (series, uuid, sequence) = match world.backend {
         Backend::Full => (format!("generate_series(1, {n}) AS t (n)"), "gen_random_uuid()", "c.sequence + t.n"),
         Backend::Sqlite => (
-            format!("(WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {n}) SELECT n FROM s) t"),
+            format!(
+                "(WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {n}) SELECT n FROM s) t"
+            ),
             "randomblob(16)",
             "c.sequence + t.n",
         ),
@@ -326,7 +372,9 @@ story!(a_rare_word_among_many_messages_is_found_by_the_index, |world| async {
     let plan = plan.join("\n");
     println!("{plan}");
     match world.backend {
-        Backend::Full => assert!(plan.contains("message_search_document") && !plan.contains("Seq Scan on message"), "{plan}"),
+        Backend::Full => {
+            assert!(plan.contains("message_search_document") && !plan.contains("Seq Scan on message"), "{plan}")
+        }
         Backend::Sqlite => {
             assert!(plan.contains("SCAN message_words VIRTUAL TABLE INDEX"), "{plan}");
             assert!(!plan.contains("SCAN s") && !plan.contains("SCAN m\n") && !plan.contains("TEMP B-TREE"), "{plan}");

@@ -141,7 +141,7 @@ impl<'a> Stage<'a> {
             if past && as_expected {
                 return;
             }
-            let Some(envelope) = ears.try_next(PATIENCE / 2).await else {
+            let Some(envelope) = ears.try_next(PATIENCE).await else {
                 let heard: Vec<String> = heard.iter().map(Value::to_string).collect();
                 panic!("expected to differ in {expected:?}, got {differences:#?}\nheard:\n{}", heard.join("\n"));
             };

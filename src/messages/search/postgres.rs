@@ -41,7 +41,8 @@ const UPSERT: &str = "\
     ON CONFLICT (message_id) DO UPDATE SET version = excluded.version, document = excluded.document";
 
 /// A plan of index look-ups whatever the statistics say.
-pub const PLAN: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+pub const PLAN: &str =
+    "SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
 
 /// The lexeme of a conversation: no word of a text has a colon.
 fn scope(id: ConversationId) -> String {

@@ -1,6 +1,6 @@
 //! Every mutation, by Alice on another of her devices and by those around her.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     Case, Stage,
@@ -39,6 +39,11 @@ async fn mailed_invite(from: &Person, server: &Server) -> String {
     let email = format!("{}@guests.example", from.name);
     from.mutate("sendInvite", json!({"email": {"email": email}}), "invite { id }").await.ok();
     server.written_letter(&email, "").await.token()
+}
+
+async fn invite_link(from: &Person, group: &str) -> Value {
+    let made = from.mutate("createInviteLink", json!({"groupId": group}), "inviteLink { id code }").await;
+    made.ok()["inviteLink"].clone()
 }
 
 async fn invite_id(from: &Person, to: &Person) -> String {
@@ -386,6 +391,34 @@ pub const CASES: &[Case] = &[
         let id = invited.ok()["invite"]["id"].as_str().expect("an id").to_owned();
         stage.begin().await;
         carol.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    // Links are listed in the group's settings and fetched there; the snapshot has none.
+    case!("createInviteLink", "on another device", NothingChanges, |stage| {
+        let group = stage.alice.create_group("Chess").await;
+        stage.begin().await;
+        invite_link(&stage.alice, &group).await;
+    }),
+    case!("revokeInviteLink", "on another device", NothingChanges, |stage| {
+        let group = stage.alice.create_group("Chess").await;
+        let link = invite_link(&stage.alice, &group).await;
+        stage.begin().await;
+        let input = json!({"inviteLinkId": link["id"]});
+        stage.alice.mutate("revokeInviteLink", input, "inviteLink { id }").await.ok();
+    }),
+    case!("joinGroup", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let group = bob.create_group("Chess").await;
+        bob.send(&group, "before her time").await;
+        let link = invite_link(&bob, &group).await;
+        stage.begin().await;
+        stage.alice.mutate("joinGroup", json!({"code": link["code"]}), "group { id }").await.ok();
+    }),
+    case!("joinGroup", "by somebody", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let group = stage.alice.create_group("Chess").await;
+        let link = invite_link(&stage.alice, &group).await;
+        stage.begin().await;
+        bob.mutate("joinGroup", json!({"code": link["code"]}), "group { id }").await.ok();
     }),
     case!("updateGroup", "on another device", Everything, |stage| {
         let group = stage.alice.create_group("Chess").await;
