@@ -23,6 +23,7 @@ use crate::{
     delivery::Hub,
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
+    exports::Exports,
     messages::Committer,
     rate_limits::RateLimits,
 };
@@ -52,6 +53,8 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Archives of what is people's own.
+    pub exports: Exports,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -94,6 +97,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
+        exports: Exports::new(&secret),
         passwords: Passwords::new()?,
         revocations,
         rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),

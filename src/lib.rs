@@ -17,6 +17,7 @@ pub mod server;
 
 pub mod accounts;
 pub mod conversations;
+pub mod exports;
 pub mod friends;
 pub mod invites;
 pub mod messages;

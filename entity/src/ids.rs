@@ -51,3 +51,7 @@ id!(
     /// A message.
     MessageId
 );
+id!(
+    /// An archive of what is somebody's own.
+    DataExportId
+);

@@ -10,6 +10,9 @@
 pub mod account;
 pub mod block;
 pub mod conversation;
+pub mod data_export;
+pub mod data_export_part;
+pub mod departure;
 pub mod event;
 pub mod friendship;
 pub mod invite;
@@ -23,5 +26,5 @@ pub mod user;
 mod ids;
 mod timestamp;
 
-pub use ids::{ConversationId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
+pub use ids::{ConversationId, DataExportId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
 pub use timestamp::Timestamp;

@@ -8,6 +8,7 @@ pub use sea_orm_migration::prelude::*;
 mod m20261122_000001_core;
 mod m20261122_000002_send_messages;
 mod m20261122_000003_groups;
+mod m20261122_000007_account_life;
 
 pub struct Migrator;
 
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_core::Migration),
             Box::new(m20261122_000002_send_messages::Migration),
             Box::new(m20261122_000003_groups::Migration),
+            Box::new(m20261122_000007_account_life::Migration),
         ]
     }
 }

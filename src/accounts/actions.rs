@@ -12,11 +12,16 @@ use super::{
 use crate::{
     app::App,
     auth::{PasswordHash, RequestContext, Viewer},
-    error::{Error, Failure, Outcome, Refusal, UserErrorCode},
+    error::{Failure, Outcome, Refusal, UserErrorCode},
     events::Transaction,
     rate_limits::{self, Action},
-    users::types::{DisplayName, Username},
+    users::{
+        access::hold,
+        types::{DisplayName, Username},
+    },
 };
+
+pub(super) use crate::users::access::GONE;
 
 /// What somebody fills in to sign up.
 pub struct NewAccount {
@@ -167,6 +172,8 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     };
 
     let tx = Transaction::begin(app).await?;
+    // Else a name could be given to a tombstone.
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let user = user::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
     let account = account::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
 
@@ -182,9 +189,6 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     tx.commit().await?;
     Ok(Profile { user, account })
 }
-
-/// A token outlives its account by some minutes.
-pub(super) const GONE: Error = Error::Unauthenticated("The account does not exist any more.");
 
 fn set_if_some<T: Into<sea_orm::Value>>(field: &mut sea_orm::ActiveValue<T>, value: Option<T>) {
     if let Some(value) = value {

@@ -8,11 +8,13 @@
 //! | Nobody learns who has an address: registering, signing in and failing look alike (ADR 0003) | [`actions`] |
 //! | A refresh token works once; a second use ends the session | [`sessions`] |
 //! | A session that ended is refused at once, by every process | [`sessions`] |
+//! | An account is deleted whole or not at all; a tombstone stays (ADR 0023) | [`deletion`] |
 //! | At most [`sessions::MAX_SESSIONS`] devices; the longest unused makes room | [`sessions`] |
 //!
 //! Raises `SessionRevoked`.
 
 pub mod actions;
+pub mod deletion;
 pub mod graphql;
 pub mod sessions;
 mod store;

@@ -40,6 +40,7 @@ pub struct Query(
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     crate::accounts::graphql::AccountMutation,
+    crate::exports::graphql::ExportMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
     crate::messages::graphql::MessageMutation,

@@ -6,7 +6,7 @@ use async_graphql::{
     Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value,
     parser::types::Field, registry::Registry,
 };
-use entity::{ConversationId, InviteId, MessageId, SessionId, UserId};
+use entity::{ConversationId, DataExportId, InviteId, MessageId, SessionId, UserId};
 
 use super::{
     app,
@@ -18,6 +18,7 @@ use crate::{
     auth,
     conversations::graphql::{Conversation, DirectConversation},
     error::Error,
+    exports::graphql::{DataExport, data_export_node},
     graphql::loaders,
     invites::{access::visible_invites, graphql::Invite},
     messages::graphql::Message,
@@ -37,6 +38,7 @@ pub enum Node {
     Invite(Invite),
     Conversation(DirectConversation),
     Message(Message),
+    DataExport(DataExport),
 }
 
 /// Registers that the interface `Conversation` implements `Node`, which the library's derive cannot say.
@@ -69,6 +71,7 @@ enum AnyId {
     Invite(InviteId),
     Conversation(ConversationId),
     Message(MessageId),
+    DataExport(DataExportId),
 }
 
 impl AnyId {
@@ -81,10 +84,11 @@ impl AnyId {
             "invite" => GlobalId::decode(id).map(Self::Invite),
             "conv" => GlobalId::decode(id).map(Self::Conversation),
             "msg" => GlobalId::decode(id).map(Self::Message),
+            "export" => GlobalId::decode(id).map(Self::DataExport),
             _ => None,
         };
         decoded.ok_or(Error::BadUserInput(
-            "An id has the form user_…, conv_…, msg_…, invite_…, session_… or viewer_….".into(),
+            "An id has the form user_…, conv_…, msg_…, invite_…, session_…, export_… or viewer_….".into(),
         ))
     }
 }
@@ -143,6 +147,7 @@ async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Ve
             AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id)
                 .await?
                 .map(|reader| Node::Conversation(DirectConversation::new(reader.conversation().clone()))),
+            AnyId::DataExport(id) => data_export_node(app, viewer, id).await?.map(Node::DataExport),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?
                 .map(|readable| Node::Message(Message::of(&readable))),

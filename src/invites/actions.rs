@@ -104,6 +104,20 @@ pub async fn end_between(
     Ok(())
 }
 
+/// For who deletes their account, and whose account is held so that nobody else can: revokes their pending invites,
+/// lets those to them expire, and empties what they wrote in any and the addresses that lead to them. The others hear
+/// of it as ever.
+pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    for row in store::end_pending_of(tx, user_id).await? {
+        let is_outgoing = row.inviter_id == user_id;
+        let other_id = if is_outgoing { row.invitee_id.filter(|_| !row.hidden) } else { Some(row.inviter_id) };
+        if let Some(other_id) = other_id {
+            tx.record_personal(other_id, Event::InviteChanged { invite_id: row.id }).await?;
+        }
+    }
+    store::empty_all_of(tx, user_id).await
+}
+
 fn parse(username: &str, note: Option<&str>) -> Outcome<(Username, Option<Note>)> {
     let username = Username::parse(username).map_err(|_| nobody());
     let note = note
@@ -124,7 +138,11 @@ fn nobody() -> Refusal {
 async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&Note>) -> Outcome<Option<Changed>> {
     let pair = Pair::of(viewer.user_id(), invitee_id);
     let mut tx = Transaction::begin(app).await?;
-    pair.lock(&tx).await?;
+    let held = pair.lock(&tx).await?;
+    held.require(viewer.user_id())?;
+    if !held.has(invitee_id) {
+        return Err(nobody().into());
+    }
     let now = app.clock.now();
     let holder = store::holder_of(&tx, &pair.pending_slot()).await?;
     let blocks = friends::store::blocks(&tx, viewer.user_id(), invitee_id).await?;

@@ -13,6 +13,8 @@
 //! | [`actions::reject`] | the invitee | inviter, invitee |
 //! | [`actions::revoke`] | the inviter | inviter, invitee |
 //!
+//! | [`actions::forget`] | who deletes their account | the other side |
+//!
 //! The invitee of a hidden invite hears nothing of it.
 //!
 //! | rule | where |

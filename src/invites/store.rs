@@ -109,6 +109,31 @@ pub(super) async fn update_pending(
     Ok(updated.into_iter().next())
 }
 
+/// Ends whatever is pending by or to a person; what this ended.
+pub(super) async fn end_pending_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<invite::Model>, Error> {
+    let mut ended = Vec::new();
+    for (side, status) in [(Column::InviterId, Status::Revoked), (Column::InviteeId, Status::Expired)] {
+        let change = invite::ActiveModel { status: Set(status), pending_slot: Set(None), ..Default::default() };
+        let pending = Entity::update_many()
+            .set(change)
+            .filter(side.eq(user_id))
+            .filter(Column::Status.eq(Status::Pending))
+            .exec_with_returning(tx.db());
+        ended.extend(pending.await?);
+    }
+    Ok(ended)
+}
+
+/// Empties the notes that a person wrote, and the addresses and tokens of invites by and to them.
+pub(super) async fn empty_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let bare = invite::ActiveModel { email: Set(None), token_hash: Set(None), ..Default::default() };
+    let by_them = invite::ActiveModel { note: Set(None), ..bare.clone() };
+    for (change, side) in [(by_them, Column::InviterId), (bare, Column::InviteeId)] {
+        Entity::update_many().set(change).filter(side.eq(user_id)).exec(tx.db()).await?;
+    }
+    Ok(())
+}
+
 /// Which of a viewer's invites to list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Filter {

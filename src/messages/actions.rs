@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, MessageId, conversation, message, user};
+use entity::{ConversationId, MessageId, UserId, conversation, departure, message, user};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QuerySelect};
 
 use super::{
     access::Own,
     committer::{Draft, Sent},
+    store,
     types::{IdempotencyKey, MessageBody},
 };
 use crate::{
@@ -101,6 +102,36 @@ async fn tell(tx: &mut Transaction<'_>, change: MessageChange, message: &message
     tx.record(conversation_id, Event::Message { change, message: Arc::new(message.clone()), sender: Arc::new(sender) })
         .await?;
     Ok(())
+}
+
+/// Messages whose keys are emptied by one transaction.
+const FORGET_BATCH: u64 = 500;
+
+/// For who deletes their account: notes that the keys of their messages are to be emptied. What they wrote stays.
+pub async fn forget(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let row = departure::ActiveModel { user_id: Set(user_id) };
+    departure::Entity::insert(row).exec_without_returning(tx.db()).await?;
+    Ok(())
+}
+
+/// Empties the keys of messages by people who have deleted their accounts, a few at a time: somebody may have written a
+/// million. Returns for how many people. Two processes that do it at once do no harm.
+pub async fn empty_keys_of_departed(app: &App) -> Result<usize, Error> {
+    let departed = departure::Entity::find().all(app.db.read()).await?;
+    for departure in &departed {
+        loop {
+            let tx = app.db.begin().await?;
+            let n_emptied = store::empty_keys(&tx, departure.user_id, FORGET_BATCH).await?;
+            if n_emptied < FORGET_BATCH {
+                departure::Entity::delete_by_id(departure.user_id).exec(&tx).await?;
+            }
+            tx.commit().await?;
+            if n_emptied < FORGET_BATCH {
+                break;
+            }
+        }
+    }
+    Ok(departed.len())
 }
 
 pub(super) fn not_friends() -> Refusal {

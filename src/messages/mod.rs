@@ -9,6 +9,10 @@
 //! | edit | its sender, while the conversation is open | the new body and `editedAt` |
 //! | delete | its sender, always | a tombstone: sequence, sender and times, no body |
 //!
+//! Who deletes their account leaves their messages as they are: a history belongs to everybody in it, and who wants a
+//! text gone deletes it first. Only the idempotency keys, which are the sender's own business, are emptied
+//! ([`actions::forget`]).
+//!
 //! Sends are committed in groups: see [`committer`]. Raises `Message`.
 
 pub mod access;

@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use entity::{ConversationId, MessageId, message};
-use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder};
+use entity::{ConversationId, MessageId, UserId, message};
+use sea_orm::{
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
+    sea_query::Expr,
+};
 
 use crate::{db::Db, error::Error, graphql::loaders::Key};
 
@@ -15,6 +18,28 @@ impl Key for MessageId {
             message::Entity::find().filter(message::Column::Id.is_in(keys.iter().copied())).all(db.read()).await?;
         Ok(rows.into_iter().map(|row| (row.id, Arc::new(row))).collect())
     }
+}
+
+/// Empties some idempotency keys of a sender; how many.
+pub(super) async fn empty_keys(db: &impl ConnectionTrait, sender_id: UserId, most: u64) -> Result<u64, Error> {
+    use message::{Column, Entity};
+    let some = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::SenderId.eq(sender_id))
+        .filter(Column::IdempotencyKey.is_not_null())
+        .limit(most);
+    let ids: Vec<MessageId> = some.into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let emptied = Entity::update_many()
+        .col_expr(Column::IdempotencyKey, Expr::value(None::<String>))
+        .col_expr(Column::InputHash, Expr::value(None::<Vec<u8>>))
+        .filter(Column::Id.is_in(ids))
+        .exec(db)
+        .await?;
+    Ok(emptied.rows_affected)
 }
 
 /// The message with a sequence: the newest, when the sequence is the conversation's.

@@ -8,6 +8,8 @@
 //! | [`Action::RefreshSession`] | address | 200 | 0.1 s | everywhere |
 //! | [`Action::Discovery`] | viewer | 30 | 2 s | everywhere |
 //! | [`Action::SendInvite`] | viewer | 30 | 60 s | everywhere |
+//! | [`Action::DeleteAccount`] | viewer | 5 | 60 s | everywhere |
+//! | [`Action::RequestDataExport`] | viewer | 2 | 12 h | everywhere |
 //! | [`Action::SendMessage`] | viewer | 100 | 0.05 s | in each process |
 //!
 //! *Everywhere*: in Redis when there is one, so that several processes count together; else, and while Redis is slow
@@ -46,6 +48,10 @@ pub enum Action {
     Discovery,
     /// `sendInvite`, by viewer.
     SendInvite,
+    /// A try to delete the account, by viewer: who holds a stolen device cannot guess the password at it.
+    DeleteAccount,
+    /// `requestDataExport`, by viewer; not while one is pending.
+    RequestDataExport,
     /// `sendMessage`, by viewer.
     SendMessage,
 }
@@ -69,13 +75,15 @@ enum Reach {
 }
 
 impl Action {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 9] = [
         Self::Register,
         Self::SignIn,
         Self::SignInFromAddress,
         Self::RefreshSession,
         Self::Discovery,
         Self::SendInvite,
+        Self::DeleteAccount,
+        Self::RequestDataExport,
         Self::SendMessage,
     ];
 
@@ -88,6 +96,8 @@ impl Action {
             Self::RefreshSession => ("refresh-session", 200, 100, Everywhere),
             Self::Discovery => ("discovery", 30, 2_000, Everywhere),
             Self::SendInvite => ("send-invite", 30, 60_000, Everywhere),
+            Self::DeleteAccount => ("delete-account", 5, 60_000, Everywhere),
+            Self::RequestDataExport => ("request-data-export", 2, 43_200_000, Everywhere),
             Self::SendMessage => ("send-message", 100, 50, Process),
         };
         Rule { name, burst, interval: Duration::from_millis(interval_ms), reach }

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `/graphql` | queries and mutations, see [`crate::graphql::http`] |
 //! | `/graphql/ws`, `/graphql/stream` | subscriptions over WebSocket and server-sent events |
+//! | `/exports/…` | archives of what is people's own, see [`crate::exports::http`] |
 //! | `/` | the playground, not in production |
 //! | `/schema.graphql` | the schema, while it may be introspected |
 //! | `/health/live`, `/health/ready` | see [`health`] |
@@ -101,6 +102,7 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::exports::maker::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background));
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;
@@ -161,6 +163,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = crate::accounts::sessions::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
+        }
+        if let Err(error) = crate::messages::actions::empty_keys_of_departed(&app).await {
+            tracing::warn!(cause = error.cause(), "keys of messages cannot be emptied now; tried again in an hour");
         }
     }
 }
@@ -299,6 +304,7 @@ fn router(state: ServerState) -> Router {
         .route("/graphql", any(graphql::http::handler))
         .route("/graphql/ws", get(graphql::ws::handler))
         .route("/graphql/stream", any(graphql::sse::handler))
+        .route("/exports/{id}", get(crate::exports::http::handler))
         .route("/", get(playground::page))
         .route("/assets/{*name}", get(playground::asset))
         .route("/schema.graphql", get(schema))
@@ -344,7 +350,7 @@ fn plain_text(content_type: &'static str, text: String) -> Response {
     response
 }
 
-async fn not_found() -> Response {
+pub(crate) async fn not_found() -> Response {
     plain_refusal(StatusCode::NOT_FOUND, "Nothing is at this address. The API is at /graphql.", "NOT_FOUND")
 }
 
