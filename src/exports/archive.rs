@@ -155,7 +155,8 @@ struct Other {
 
 async fn others(app: &App, ids: impl Iterator<Item = UserId>) -> Result<HashMap<UserId, Other>, Error> {
     let rows = user::Entity::find().filter(user::Column::Id.is_in(ids)).all(app.db.read()).await?;
-    let other = |row: user::Model| Other { id: row.id.encode(), username: row.username, display_name: row.display_name };
+    let other =
+        |row: user::Model| Other { id: row.id.encode(), username: row.username, display_name: row.display_name };
     Ok(rows.into_iter().map(|row| (row.id, other(row))).collect())
 }
 
@@ -235,7 +236,8 @@ async fn blocked(app: &App, user_id: UserId, archive: &mut Archive<'_>) -> Resul
     archive.begin_list("blockedUsers")?;
     let mut after: Option<UserId> = None;
     loop {
-        let mut query = Entity::find().filter(Column::BlockerId.eq(user_id)).order_by_asc(Column::BlockedId).limit(PAGE);
+        let mut query =
+            Entity::find().filter(Column::BlockerId.eq(user_id)).order_by_asc(Column::BlockedId).limit(PAGE);
         if let Some(after) = after {
             query = query.filter(Column::BlockedId.gt(after));
         }
@@ -286,7 +288,8 @@ async fn invites(app: &App, user_id: UserId, archive: &mut Archive<'_>) -> Resul
         let Some(last) = rows.last() else { break };
         after = Some(last.id);
         let now = app.clock.now();
-        let other_of = |row: &invite::Model| if row.inviter_id == user_id { row.invitee_id } else { Some(row.inviter_id) };
+        let other_of =
+            |row: &invite::Model| if row.inviter_id == user_id { row.invitee_id } else { Some(row.inviter_id) };
         let others = others(app, rows.iter().filter_map(other_of)).await?;
         for row in rows {
             let invite = Invite {

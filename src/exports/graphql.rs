@@ -57,11 +57,7 @@ fn address(app: &App, id: DataExportId, expires_at: entity::Timestamp) -> String
 }
 
 /// `node(id)` for one of the viewer's exports; nothing for anybody else's.
-pub async fn data_export_node(
-    app: &App,
-    viewer: &auth::Viewer,
-    id: DataExportId,
-) -> Result<Option<DataExport>, Error> {
+pub async fn data_export_node(app: &App, viewer: &auth::Viewer, id: DataExportId) -> Result<Option<DataExport>, Error> {
     Ok(actions::find(app, viewer, id).await?.map(DataExport))
 }
 

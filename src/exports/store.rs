@@ -110,10 +110,7 @@ pub(super) async fn prolong(
 }
 
 fn is_claimed(id: DataExportId, claim: Uuid) -> Condition {
-    Condition::all()
-        .add(Column::Id.eq(id))
-        .add(Column::Claim.eq(claim))
-        .add(Column::Status.eq(Status::Pending))
+    Condition::all().add(Column::Id.eq(id)).add(Column::Claim.eq(claim)).add(Column::Status.eq(Status::Pending))
 }
 
 pub(super) async fn insert_part(

@@ -20,7 +20,7 @@ const schema = process.env.KITH_SCHEMA
   : buildClientSchema(await introspect());
 assertValidSchema(schema);
 
-const files = (await readdir(operations)).filter((name) => name.endsWith('.graphql')).sort();
+const files = (await readdir(operations, { recursive: true })).filter((name) => name.endsWith('.graphql')).sort();
 let wrong = 0;
 for (const file of files) {
   const errors = check(new Source(await readFile(new URL(file, operations), 'utf8'), file));

@@ -5,6 +5,7 @@
 mod support;
 
 mod access;
+mod account_life;
 mod constant_cost;
 mod durability;
 mod friends;
