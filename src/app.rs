@@ -7,25 +7,24 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use secrecy::ExposeSecret;
 
 use crate::{
     accounts,
     auth::{Passwords, Revocations, Tokens},
     clock::{Clock, random_bytes},
-    config::{AuthConfig, Config, DatabaseUrl},
+    config::{AuthConfig, Config, DatabaseUrl, Switch},
     db::Db,
-    delivery::Hub,
+    delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
     exports::Exports,
-    messages::Committer,
+    messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
+    redis::Redis,
 };
 
 /// The one context. Passed first and by reference.
@@ -44,6 +43,8 @@ pub struct App {
     pub revocations: Arc<Revocations>,
     /// How often who may do what.
     pub rate_limits: RateLimits,
+    /// What processes share beside the database, if there is one: nothing durable.
+    pub redis: Option<Redis>,
     /// The database's own id, in every cursor.
     pub epoch: Arc<str>,
     /// Carries events to listeners here and in other processes. Only [`crate::events::Transaction`] and the committer
@@ -51,10 +52,14 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How many subscriptions each session has open here.
+    pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
     /// Archives of what is people's own.
     pub exports: Exports,
+    /// Feeds the index of message search.
+    pub search_index: SearchIndex,
 }
 
 /// Makes the app out of checked settings. In development the database is brought up to date; in production it must be
@@ -80,14 +85,12 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         Some(secret) => secret.expose_secret().as_bytes().to_vec(),
         None => development_secret(&config.storage.database_url)?,
     };
-    let redis = match &config.storage.redis_url {
-        Some(url) => Some(redis(url.expose_secret()).await?),
+    let redis = match config.redis() {
+        Some(url) => Some(Redis::open(&url, &config.storage.redis_prefix)?),
         None => None,
     };
     let bus: Arc<dyn Bus> = match &redis {
-        Some((client, manager)) => {
-            Arc::new(RedisBus::start(client.clone(), manager.clone(), config.storage.redis_prefix.clone()))
-        }
+        Some(redis) => Arc::new(RedisBus::start(redis.clone())?),
         None => Arc::new(LocalBus::default()),
     };
     let clock = Clock;
@@ -95,15 +98,19 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let epoch: Arc<str> = db.epoch().await?.into();
     let hub =
         Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         exports: Exports::new(&secret),
         passwords: Passwords::new()?,
         revocations,
-        rate_limits: RateLimits::new(&config, redis.map(|(_, manager)| manager)),
+        rate_limits: RateLimits::new(&config, redis.clone()),
+        redis,
         epoch,
         hub,
+        streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        search_index: SearchIndex::default(),
         bus,
         clock,
         db,
@@ -111,18 +118,6 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     });
     accounts::sessions::load_revocations(&app).await?;
     Ok(app)
-}
-
-/// A client and a connection that comes back by itself; neither needs Redis to be there now.
-async fn redis(url: &str) -> Result<(redis::Client, ConnectionManager), Error> {
-    let refuse = |error: redis::RedisError| Error::internal(format!("Redis cannot be used: {error}"));
-    let client = redis::Client::open(url).map_err(refuse)?;
-    let config = ConnectionManagerConfig::new()
-        .set_connection_timeout(Some(Duration::from_secs(1)))
-        .set_response_timeout(Some(Duration::from_secs(1)))
-        .set_max_delay(Duration::from_secs(1));
-    let manager = ConnectionManager::new_lazy_with_config(client.clone(), config).map_err(refuse)?;
-    Ok((client, manager))
 }
 
 fn tokens(config: &AuthConfig, secret: &[u8]) -> Tokens {

@@ -5,7 +5,6 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     path::Path,
     process::ExitCode,
-    sync::Arc,
     time::Duration,
 };
 
@@ -19,7 +18,8 @@ use crate::{
     config::{Config, LogConfig, LogFormat, StorageConfig},
     db::Db,
     error::Error,
-    graphql, server,
+    graphql::{self, engine::Engine},
+    server,
 };
 
 /// Something is wrong with the settings.
@@ -46,7 +46,7 @@ enum Command {
     /// Bring the database's tables up to date, then exit.
     Migrate(MigrateArguments),
     /// Print the GraphQL schema.
-    Schema,
+    Schema(SchemaArguments),
     /// Ask a running server whether it is ready; exits with 0 if so, else with 1.
     Health(HealthArguments),
 }
@@ -60,6 +60,13 @@ struct MigrateArguments {
     storage: StorageConfig,
     #[command(flatten)]
     log: LogConfig,
+}
+
+#[derive(Args)]
+struct SchemaArguments {
+    /// As a subgraph of Apollo Federation 2, with the entities' keys. A server started with `KITH_FEDERATION=on` is one.
+    #[arg(long)]
+    federation: bool,
 }
 
 #[derive(Args)]
@@ -82,7 +89,7 @@ pub fn run() -> ExitCode {
             }
         },
         Command::Migrate(arguments) => on_runtime(migrate(arguments)),
-        Command::Schema => print_schema(),
+        Command::Schema(arguments) => print_schema(arguments.federation),
         Command::Health(arguments) => check_health(arguments.listen),
     };
     match outcome {
@@ -104,13 +111,19 @@ async fn serve(config: Config) -> Result<(), Error> {
     // Before the database is touched: a second start by mistake changes nothing.
     let listener = server::bind(config.server.listen).await?;
     let address = listener.local_addr().map_err(Error::internal)?;
-    let app = app::build(config).await?;
+    server::metrics::install();
+    let watchers = match config.server.metrics_listen {
+        Some(address) => Some(server::bind(address).await?),
+        None => None,
+    };
+    let role = config.server.role.name();
+    let engine = Engine::new(app::build(config).await?).await?;
     if let Some(path) = std::env::var_os("KITH_PORT_FILE") {
         write_port(Path::new(&path), address.port())
             .map_err(|error| Error::internal(format!("KITH_PORT_FILE cannot be written: {error}")))?;
     }
-    tracing::info!(%address, "listening on http://{address}");
-    server::run(Arc::clone(&app), listener, stop).await?;
+    tracing::info!(%address, role, "listening on http://{address}");
+    server::run(engine, listener, watchers, stop).await?;
     tracing::info!("stopped");
     Ok(())
 }
@@ -127,8 +140,11 @@ async fn migrate(arguments: MigrateArguments) -> Result<(), Error> {
     Ok(())
 }
 
-fn print_schema() -> Result<(), Error> {
-    let sdl = graphql::sdl();
+fn print_schema(federation: bool) -> Result<(), Error> {
+    let mut sdl = graphql::sdl();
+    if federation {
+        sdl = graphql::federation::subgraph_sdl(&sdl);
+    }
     // A reader that has seen enough is no failure.
     match std::io::stdout().write_all(sdl.as_bytes()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::internal(error)),

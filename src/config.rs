@@ -1,9 +1,19 @@
 //! Settings: each from a flag or an environment variable, all checked before anything starts.
 
-use std::{ffi::OsStr, net::SocketAddr, num::NonZeroU32, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    ffi::OsStr,
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind};
+use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::{rate_limits::Rules, redis::RedisUrl};
 
 /// Everything that can be set, in sections.
 #[derive(Args, Clone, Debug)]
@@ -15,6 +25,10 @@ pub struct Config {
     #[command(flatten)]
     pub auth: AuthConfig,
     #[command(flatten)]
+    pub rate_limits: Rules,
+    #[command(flatten)]
+    pub documents: DocumentConfig,
+    #[command(flatten)]
     pub log: LogConfig,
 }
 
@@ -24,6 +38,15 @@ pub struct ServerConfig {
     /// Address and port to listen on.
     #[arg(long, env = "KITH_LISTEN", default_value = "127.0.0.1:8000")]
     pub listen: SocketAddr,
+    /// What this process does. `api` answers queries and mutations over HTTP and holds no subscriptions; `realtime` holds
+    /// WebSockets and event streams and changes nothing; `all` does everything. `api` and `realtime` need PostgreSQL and
+    /// Redis, which join them.
+    #[arg(long, env = "KITH_ROLE", value_enum, default_value_t = Role::All)]
+    pub role: Role,
+    /// Another address and port for `/metrics` and `/health`, for those who watch. `/metrics` is then not at `--listen`,
+    /// where everybody could read it.
+    #[arg(long, env = "KITH_METRICS_LISTEN")]
+    pub metrics_listen: Option<SocketAddr>,
     /// In production the schema cannot be introspected, the playground is off, migrations are run by
     /// `kith migrate` and a JWT secret is required.
     #[arg(long = "env", env = "KITH_ENV", value_enum, default_value_t = Environment::Development)]
@@ -35,12 +58,22 @@ pub struct ServerConfig {
     /// tokens are never ambient.
     #[arg(long, env = "KITH_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin)]
     pub allowed_origins: Vec<String>,
-    /// Addresses of reverse proxies, separated by commas, whose `X-Forwarded-For` is believed.
-    #[arg(long, env = "KITH_TRUSTED_PROXIES", value_delimiter = ',')]
-    pub trusted_proxies: Vec<std::net::IpAddr>,
-    /// Rate limits; `off` is for load tests.
+    /// Addresses and networks of reverse proxies, separated by commas, whose `X-Forwarded-For` is believed, e.g.
+    /// `10.0.0.7,172.16.0.0/12`.
+    #[arg(long, env = "KITH_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// All limits of how often and how many for one person, session or address; `off` is for load tests.
     #[arg(long, env = "KITH_RATE_LIMITS", value_enum, default_value_t = Switch::On)]
     pub rate_limits: Switch,
+    /// Most connections that this process holds for one client address, the own machine left out.
+    #[arg(long, env = "KITH_MAX_CONNECTIONS_PER_ADDRESS", default_value = "1000")]
+    pub max_connections_per_address: NonZeroU32,
+    /// Most subscriptions that this process holds for one session; one of `events` counts as ten.
+    #[arg(long, env = "KITH_MAX_STREAMS_PER_SESSION", default_value = "200")]
+    pub max_streams_per_session: NonZeroU32,
+    /// Seconds after which a WebSocket is closed on which nobody has signed in and nothing is asked.
+    #[arg(long, env = "KITH_ANONYMOUS_SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub anonymous_seconds: u64,
     /// Most sockets that this process holds at once.
     #[arg(long, env = "KITH_MAX_CONNECTIONS", default_value = "19000")]
     pub max_connections: NonZeroU32,
@@ -61,13 +94,14 @@ pub struct StorageConfig {
     /// `sqlite://FILE` or `postgres://USER:PASSWORD@HOST/NAME`.
     #[arg(long, env = "DATABASE_URL", default_value = "sqlite://kith.db", hide_env_values = true, value_parser = Secret(DatabaseUrl::from_str))]
     pub database_url: DatabaseUrl,
-    /// `redis://HOST:PORT`: joins several processes. None: one process, events stay inside it.
+    /// `redis://HOST:PORT`, or `redis+cluster://HOST:PORT,HOST:PORT` for a Redis Cluster, of which any nodes are named
+    /// (`rediss` for TLS): joins several processes. None: one process, events stay inside it.
     #[arg(long, env = "REDIS_URL", hide_env_values = true, value_parser = Secret(parse_redis_url))]
     pub redis_url: Option<SecretString>,
     /// Prefix of every Redis channel and key, so that several installations can share a Redis.
-    #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith")]
+    #[arg(long, env = "KITH_REDIS_PREFIX", default_value = "kith", value_parser = parse_redis_prefix)]
     pub redis_prefix: String,
-    /// Connections to PostgreSQL. More make it slower, not faster: sends are committed in groups.
+    /// Connections to PostgreSQL for all but sends, which have one for each commit lane. More make it slower, not faster.
     #[arg(long, env = "KITH_DATABASE_CONNECTIONS", default_value = "8")]
     pub connections: NonZeroU32,
     /// Batches of sends under way at once on PostgreSQL: one computes while another waits for the disk. More lanes make
@@ -77,6 +111,9 @@ pub struct StorageConfig {
     /// Seconds between two comparisons of what was delivered with the event log.
     #[arg(long, env = "KITH_RECONCILE_SECONDS", default_value = "2", value_parser = parse_reconcile)]
     pub reconcile_interval: Duration,
+    /// Seconds between two looks for messages that message search has yet to index. A search looks by itself, too.
+    #[arg(long, env = "KITH_SEARCH_INDEX_SECONDS", default_value = "3", value_parser = parse_reconcile)]
+    pub search_interval: Duration,
 }
 
 /// Signing in.
@@ -94,12 +131,56 @@ pub struct AuthConfig {
     pub session_days: u32,
 }
 
+/// Which documents run.
+#[derive(Args, Clone, Debug)]
+pub struct DocumentConfig {
+    /// Directory of trusted documents: `.graphql` files, and manifests as Apollo, graphql-codegen and Relay write them.
+    /// All are checked at the start.
+    #[arg(long = "trusted-documents", env = "KITH_TRUSTED_DOCUMENTS", value_parser = parse_path)]
+    pub trusted: Option<PathBuf>,
+    /// `only`: nothing but the trusted documents runs. `also`: they can be named by their ids, and all others run too.
+    #[arg(long = "trusted-documents-mode", env = "KITH_TRUSTED_DOCUMENTS_MODE", value_enum, default_value_t = TrustedMode::Only)]
+    pub mode: TrustedMode,
+    /// Whether a federation router can ask this server as a subgraph: `_service` and `_entities`. Then nobody else
+    /// should reach it.
+    #[arg(long, env = "KITH_FEDERATION", value_enum, default_value_t = Switch::Off)]
+    pub federation: Switch,
+}
+
 /// What is written about it.
 #[derive(Args, Clone, Debug)]
 pub struct LogConfig {
     /// `pretty` for people, `json` for machines. What is logged is set by `RUST_LOG`.
     #[arg(long = "log-format", env = "KITH_LOG_FORMAT", value_enum, default_value_t = LogFormat::Pretty)]
     pub format: LogFormat,
+}
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    All,
+    Api,
+    Realtime,
+}
+
+impl Role {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Api => "api",
+            Self::Realtime => "realtime",
+        }
+    }
+
+    /// Whether it answers subscriptions.
+    pub const fn streams(self) -> bool {
+        matches!(self, Self::All | Self::Realtime)
+    }
+
+    /// Whether it answers mutations.
+    pub const fn mutates(self) -> bool {
+        matches!(self, Self::All | Self::Api)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -112,6 +193,12 @@ pub enum Environment {
 pub enum Switch {
     On,
     Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrustedMode {
+    Only,
+    Also,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -155,10 +242,35 @@ impl Config {
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
+        self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
+        let only_trusted = self.documents.trusted.is_some() && self.documents.mode == TrustedMode::Only;
+        if self.documents.federation == Switch::On && only_trusted {
+            return Err(
+                "KITH_FEDERATION=on cannot go with KITH_TRUSTED_DOCUMENTS: a router makes its documents as it \
+                        goes; KITH_TRUSTED_DOCUMENTS_MODE=also lets them run"
+                    .into(),
+            );
+        }
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
+        let role = self.server.role;
+        let is_joined =
+            matches!(self.storage.database_url, DatabaseUrl::Postgres(_)) && self.storage.redis_url.is_some();
+        if role != Role::All && !is_joined {
+            return Err(format!(
+                "the role {} works beside processes of the other one, joined by PostgreSQL and Redis: set DATABASE_URL to \
+                 postgres://… and REDIS_URL, or leave KITH_ROLE at all",
+                role.name()
+            ));
+        }
         Ok(self)
+    }
+
+    /// Where Redis is, if there is one.
+    pub fn redis(&self) -> Option<RedisUrl> {
+        let url = self.storage.redis_url.as_ref()?;
+        Some(RedisUrl::parse(url.expose_secret()).expect("it was read once when the settings were"))
     }
 
     pub fn in_production(&self) -> bool {
@@ -188,6 +300,14 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Secret<T> {
     }
 }
 
+/// An address is a network of its own.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    text.parse()
+        .or_else(|_| text.parse::<IpAddr>().map(|address| address.to_canonical().into()))
+        .map_err(|_| "expected an address or a network, e.g. 10.0.0.7 or 172.16.0.0/12".to_owned())
+}
+
 fn parse_origin(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Ok(String::new());
@@ -199,15 +319,26 @@ fn parse_origin(text: &str) -> Result<String, String> {
     Ok(url.origin().ascii_serialization())
 }
 
+/// Unlike clap's own, takes an empty one, for an unset one.
+fn parse_path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
+}
+
+/// An empty value is an unset one.
 fn parse_redis_url(text: &str) -> Result<SecretString, String> {
-    if text.is_empty() {
-        return Ok(SecretString::default());
-    }
-    let url = url::Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
-    if !matches!(url.scheme(), "redis" | "rediss") {
-        return Err("expected redis://HOST:PORT or rediss://HOST:PORT".into());
+    if !text.is_empty() {
+        RedisUrl::parse(text)?;
     }
     Ok(text.to_owned().into())
+}
+
+fn parse_redis_prefix(text: &str) -> Result<String, String> {
+    // Braces would be taken for the hash tag of every key, which puts them all on one node of a cluster.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
+    if !(1..=64).contains(&text.len()) || !text.bytes().all(is_plain) {
+        return Err("1 to 64 letters, digits, or any of - _ . :".into());
+    }
+    Ok(text.to_owned())
 }
 
 fn parse_jwt_secret(text: &str) -> Result<SecretString, String> {
@@ -246,6 +377,24 @@ mod tests {
     fn defaults_need_nothing() {
         let config = parse(&[]).expect("defaults are valid");
         assert!(matches!(config.storage.database_url, DatabaseUrl::Sqlite(path) if path.as_os_str() == "kith.db"));
+        assert_eq!(config.server.role, Role::All);
+    }
+
+    #[test]
+    fn roles_are_joined_by_postgresql_and_redis() {
+        for role in ["api", "realtime"] {
+            let arguments = ["--role", role, "--database-url", "postgres://u@h/d", "--redis-url", "redis://h"];
+            parse(&arguments).expect("valid");
+            let error = parse(&["--role", role]).expect_err("refused");
+            assert!(error.contains(role) && error.contains("DATABASE_URL") && error.contains("REDIS_URL"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_address_or_a_network() {
+        let config = parse(&["--trusted-proxies", "10.0.0.7, 172.16.0.0/12,::1"]).expect("valid");
+        let proxies: Vec<String> = config.server.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["10.0.0.7/32", "172.16.0.0/12", "::1/128"]);
     }
 
     /// Client developers are promised these; a story that sets its own would not notice a change.
@@ -262,6 +411,13 @@ mod tests {
             &["--database-url", "mysql://x"][..],
             &["--database-url", "sqlite::memory:"],
             &["--redis-url", "http://x"],
+            &["--redis-url", "redis+cluster://"],
+            &["--redis-prefix", "{kith}"],
+            &["--trusted-proxies", "10.0.0.0/33"],
+            &["--role", "api"],
+            &["--role", "realtime", "--database-url", "postgres://u@h/d"],
+            &["--role", "api", "--redis-url", "redis://h"],
+            &["--role", "api", "--redis-url", "", "--database-url", "postgres://u@h/d"],
             &["--jwt-secret", "short"],
             &["--access-token-seconds", "0"],
             &["--allowed-origins", "app.example"],
@@ -273,6 +429,8 @@ mod tests {
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
             &["--listen", "nowhere"],
+            &["--trusted-documents-mode", "never"],
+            &["--federation", "on", "--trusted-documents", "d"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
@@ -280,7 +438,10 @@ mod tests {
 
     #[test]
     fn an_empty_value_is_an_unset_one() {
-        let config = parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", ""]).expect("valid");
+        let config =
+            parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", "", "--trusted-documents", ""])
+                .expect("valid");
+        assert!(config.documents.trusted.is_none());
         assert!(config.server.allowed_origins.is_empty());
         assert!(config.storage.redis_url.is_none() && config.auth.jwt_secret.is_none());
         assert!(parse(&["--env", "production", "--jwt-secret", ""]).is_err());

@@ -1,4 +1,4 @@
-//! The database: one writer and a few readers on SQLite, one pool on PostgreSQL.
+//! The database: one writer and a few readers on SQLite; on PostgreSQL one pool, and another of the committer's lanes.
 
 use std::{
     fs::File,
@@ -48,6 +48,8 @@ const SQLITE_READERS: u32 = 4;
 pub struct Db {
     writer: DatabaseConnection,
     reader: DatabaseConnection,
+    /// Where the committer writes.
+    lanes: DatabaseConnection,
     /// Whether PostgreSQL answers; none on SQLite, which is always there.
     health: Option<Arc<Health>>,
     /// Keeps a second process away from an SQLite file, as long as this one lives.
@@ -88,8 +90,10 @@ impl Db {
                     .connect_with(options.clone())
                     .await?;
                 let reader = pool(SQLITE_READERS).connect_with(options.pragma("query_only", "on")).await?;
+                let writer = SqlxSqliteConnector::from_sqlx_sqlite_pool(writer);
                 Ok(Self {
-                    writer: SqlxSqliteConnector::from_sqlx_sqlite_pool(writer),
+                    lanes: writer.clone(),
+                    writer,
                     reader: SqlxSqliteConnector::from_sqlx_sqlite_pool(reader),
                     health: None,
                     _lock: Some(Arc::new(lock)),
@@ -104,23 +108,26 @@ impl Db {
                     ("jit", "off"),
                 ]);
                 let health = Arc::new(Health::new(options.clone()));
-                let pool = PgPoolOptions::new()
-                    .max_connections(config.connections.get())
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    // A ping before each statement would double its cost; a dead connection shows itself.
-                    .test_before_acquire(false)
-                    .before_acquire({
-                        let health = Arc::clone(&health);
+                let pool = |connections| {
+                    let health = Arc::clone(&health);
+                    PgPoolOptions::new()
+                        .max_connections(connections)
+                        .acquire_timeout(ACQUIRE_TIMEOUT)
+                        // A ping before each statement would double its cost; a dead connection shows itself.
+                        .test_before_acquire(false)
                         // A connection from before an outage may be dead without knowing it.
-                        move |_, metadata| {
+                        .before_acquire(move |_, metadata| {
                             let is_younger = health.is_younger_than_outage(metadata.age);
                             Box::pin(std::future::ready(Ok(is_younger)))
-                        }
-                    })
-                    .connect_with(options)
-                    .await?;
-                let pool = SqlxPostgresConnector::from_sqlx_postgres_pool(pool);
-                let db = Self { writer: pool.clone(), reader: pool, health: Some(health), _lock: None };
+                        })
+                };
+                let all = pool(config.connections.get()).connect_with(options.clone()).await?;
+                // A pool lends its connections in turn, and each has to plan a batch, and to warm the processor's
+                // caches up, for itself: so the lanes have as many as they need and no more.
+                let lanes = pool(config.commit_lanes.max(1).into()).connect_lazy_with(options);
+                let all = SqlxPostgresConnector::from_sqlx_postgres_pool(all);
+                let lanes = SqlxPostgresConnector::from_sqlx_postgres_pool(lanes);
+                let db = Self { writer: all.clone(), reader: all, lanes, health: Some(health), _lock: None };
                 db.refuse_unsafe_postgres().await?;
                 Ok(db)
             }
@@ -140,6 +147,11 @@ impl Db {
 
     pub fn writer(&self) -> &DatabaseConnection {
         &self.writer
+    }
+
+    /// The committer's own: see [`crate::messages::committer`].
+    pub fn lanes(&self) -> &DatabaseConnection {
+        &self.lanes
     }
 
     pub fn is_postgres(&self) -> bool {

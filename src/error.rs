@@ -9,6 +9,8 @@ use std::{borrow::Cow, time::Duration};
 use async_graphql::{Enum, SimpleObject};
 use sea_orm::{DbErr, RuntimeErr};
 
+use crate::rate_limits::{Limited, TooMuch};
+
 /// A failure that is not the person's to correct, or not through the form that they sent.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
@@ -21,8 +23,8 @@ pub enum Error {
     /// An argument that a correct client would not send, e.g. a malformed id or cursor.
     #[error("{0}")]
     BadUserInput(Cow<'static, str>),
-    #[error("Too many requests. Try again in {} s.", retry_after_seconds(.0))]
-    RateLimited(Duration),
+    #[error("{0}")]
+    RateLimited(Limited),
     /// A part that the server needs is away; the same request may succeed in a moment.
     #[error("The service is unavailable for a moment. Try again.")]
     Unavailable(String),
@@ -43,6 +45,11 @@ impl Error {
             Self::Unavailable(_) => "UNAVAILABLE",
             Self::Internal(_) => "INTERNAL",
         }
+    }
+
+    /// The machine has too much to do, for whomever.
+    pub fn busy(wait: Duration) -> Self {
+        Self::RateLimited(Limited { what: TooMuch::Work, wait })
     }
 
     pub fn bad_input(message: impl Into<Cow<'static, str>>) -> Self {

@@ -13,12 +13,14 @@ pub mod error;
 pub mod events;
 pub mod graphql;
 pub mod rate_limits;
+pub mod redis;
 pub mod server;
 
 pub mod accounts;
 pub mod conversations;
 pub mod exports;
 pub mod friends;
+pub mod groups;
 pub mod invites;
 pub mod messages;
 pub mod users;

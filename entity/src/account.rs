@@ -18,6 +18,8 @@ pub struct Model {
     pub phone: Option<String>,
     /// PHC string of argon2id.
     pub password_hash: String,
+    /// Whether others see how far this person has read, and this person how far others have.
+    pub read_receipts: bool,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

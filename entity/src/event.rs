@@ -48,6 +48,9 @@ pub enum Kind {
     /// To `user_id`'s devices: one session ended.
     #[sea_orm(num_value = 40)]
     SessionRevoked,
+    /// To every process: `user_id` wants read receipts from now on, or none any more.
+    #[sea_orm(num_value = 45)]
+    ReceiptsSwitched,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -19,6 +19,7 @@ pub mod invite;
 pub mod invite_link;
 pub mod member;
 pub mod message;
+pub mod reaction;
 pub mod refresh_token;
 pub mod session;
 pub mod user;

@@ -9,10 +9,12 @@ const ORDER = [
   'send-message',
   'message-events',
   'events',
+  'messages/add-reaction',
+  'messages/search-messages',
 ];
 
-const documents = import.meta.glob('../operations/*.graphql', { eager: true, query: '?raw', import: 'default' });
-const variables = import.meta.glob('../operations/*.json', { eager: true, query: '?raw', import: 'default' });
+const documents = import.meta.glob('../operations/**/*.graphql', { eager: true, query: '?raw', import: 'default' });
+const variables = import.meta.glob('../operations/**/*.json', { eager: true, query: '?raw', import: 'default' });
 
 export const tabs = ORDER.map((name) => ({
   query: documents[`../operations/${name}.graphql`].trimEnd(),

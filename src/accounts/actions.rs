@@ -13,7 +13,7 @@ use crate::{
     app::App,
     auth::{PasswordHash, RequestContext, Viewer},
     error::{Failure, Outcome, Refusal, UserErrorCode},
-    events::Transaction,
+    events::{Event, Transaction},
     rate_limits::{self, Action},
     users::{
         access::hold,
@@ -61,6 +61,7 @@ pub async fn register(app: &App, request: &RequestContext, form: NewAccount) -> 
         email_verified_at: Set(None),
         phone: Set(form.phone.map(Phone::into_string)),
         password_hash: Set(password_hash),
+        read_receipts: Set(true),
     };
     account::Entity::insert(account).exec_without_returning(tx.db()).await?;
     Ok(sessions::open(app, tx, user_id, request).await?)
@@ -150,6 +151,7 @@ pub struct ProfileChanges {
     /// An empty text clears it.
     pub phone: Option<String>,
     pub discoverable: Option<bool>,
+    pub read_receipts: Option<bool>,
 }
 
 /// A person as they see themselves: the public half and the private one.
@@ -171,7 +173,7 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
         }
     };
 
-    let tx = Transaction::begin(app).await?;
+    let mut tx = Transaction::begin(app).await?;
     // Else a name could be given to a tombstone.
     hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let user = user::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
@@ -181,11 +183,17 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     set_if_some(&mut user.username, username.map(Username::into_string));
     set_if_some(&mut user.display_name, display_name.map(DisplayName::into_string));
     set_if_some(&mut user.discoverable, changes.discoverable);
+    let switched = changes.read_receipts.filter(|on| *on != account.read_receipts);
     let mut account: account::ActiveModel = account.into();
+    set_if_some(&mut account.read_receipts, switched);
     set_if_some(&mut account.phone, phone.map(|phone| phone.map(Phone::into_string)));
 
     let user = user.update(tx.db()).await.map_err(taken_or_fault)?;
     let account = account.update(tx.db()).await?;
+    if let Some(on) = switched {
+        let user_id = viewer.user_id();
+        tx.record_personal(user_id, Event::ReceiptsSwitched { user_id, on }).await?;
+    }
     tx.commit().await?;
     Ok(Profile { user, account })
 }

@@ -19,7 +19,7 @@ use crate::{
     conversations,
     error::{Outcome, Refusal, UserErrorCode},
     events::Transaction,
-    exports, friends, invites, messages,
+    exports, friends, groups, invites, messages,
     rate_limits::Action,
     users,
 };
@@ -47,6 +47,7 @@ pub async fn delete(app: &Arc<App>, viewer: &Viewer, password: &str) -> Outcome<
         return Err(wrong_password().into());
     }
     conversations::actions::lock_all_of(&tx, user_id).await?;
+    groups::actions::forget(&mut tx, user_id).await?;
     invites::actions::forget(&mut tx, user_id).await?;
     friends::actions::forget(&mut tx, user_id).await?;
     messages::actions::forget(&tx, user_id).await?;

@@ -30,6 +30,7 @@ use crate::{
     },
     invites::graphql::ViewerInvites,
     messages::MAX_BODY_CHARACTERS,
+    rate_limits::{Action, Rule},
     users::graphql::User,
 };
 
@@ -90,6 +91,7 @@ impl ServerInfo {
             max_depth: int(max_depth),
             max_complexity: int(max_complexity),
             access_token_seconds: int(app(ctx).config.auth.access_token_seconds),
+            rate_limits: Action::ALL.into_iter().filter_map(|action| RateLimit::of(app(ctx), action)).collect(),
         }
     }
 }
@@ -114,6 +116,28 @@ pub struct ServerLimits {
     max_complexity: i32,
     /// Seconds that an access token lives. Refresh a little before.
     access_token_seconds: i32,
+    /// How often actions may happen. An action that is not listed is not limited.
+    rate_limits: Vec<RateLimit>,
+}
+
+/// How often an action may happen. It is an allowance that refills steadily: `limit` may come at once, and one more in
+/// each `limit`th part of the period. What is one too many answers RATE_LIMITED, with the action, the limit and the
+/// seconds to wait in `extensions`; over HTTP, the headers `RateLimit` and `RateLimit-Policy` tell what is left.
+#[derive(SimpleObject)]
+pub struct RateLimit {
+    /// What is counted.
+    action: Action,
+    /// How many may come in one period.
+    limit: i32,
+    /// Seconds until an allowance that is used up is full again.
+    period_seconds: i32,
+}
+
+impl RateLimit {
+    fn of(app: &App, action: Action) -> Option<Self> {
+        let Rule { limit, period } = app.rate_limits.rule(action)?;
+        Some(Self { action, limit: int(limit), period_seconds: int(period.as_secs()) })
+    }
 }
 
 // ------------------------------------------------------------------ the viewer
@@ -185,6 +209,12 @@ impl AccountFields {
     /// Whether `searchUsers` finds this account. Off until it is switched on by `updateProfile`.
     async fn discoverable(&self, ctx: &Context<'_>) -> Result<bool, Error> {
         Ok(self.user_row(ctx).await?.discoverable)
+    }
+
+    /// Whether others see how far this account has read, and this account how far others have: one is not to be had
+    /// without the other. On until it is switched off by `updateProfile`. Off, unread counts work as before.
+    async fn read_receipts(&self, ctx: &Context<'_>) -> Result<bool, Error> {
+        Ok(self.account(ctx).await?.read_receipts)
     }
 
     /// The devices that are signed in, newest first; 50 at most.
@@ -315,8 +345,8 @@ impl AccountMutation {
         #[graphql(desc = "What to change; what is left out stays as it is.")] input: UpdateProfileInput,
     ) -> Result<UpdateProfilePayload, Error> {
         let viewer = viewer(ctx)?;
-        let UpdateProfileInput { username, display_name, phone, discoverable } = input;
-        let changes = ProfileChanges { username, display_name, phone, discoverable };
+        let UpdateProfileInput { username, display_name, phone, discoverable, read_receipts } = input;
+        let changes = ProfileChanges { username, display_name, phone, discoverable, read_receipts };
         let (profile, user_errors) = payload(actions::update_profile(app(ctx), &viewer, changes).await)?;
         if let Some(profile) = profile {
             forget_loaded(ctx);
@@ -401,6 +431,8 @@ pub struct UpdateProfileInput {
     phone: Option<String>,
     /// Whether `searchUsers` finds this account.
     discoverable: Option<bool>,
+    /// Whether others see how far this account has read, and this account how far others have.
+    read_receipts: Option<bool>,
 }
 
 /// Tokens, and who they are for. Tokens are null when `userErrors` is not empty.

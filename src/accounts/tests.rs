@@ -528,11 +528,12 @@ async fn a_profile_changes_where_it_is_told_to() {
             display_name: Some("Anna".into()),
             phone: Some("+4930123456".into()),
             discoverable: Some(true),
+            read_receipts: Some(false),
         };
         let profile = change(all).await.expect("changes");
         assert_eq!(profile.user.username, "anna");
         assert_eq!(profile.user.display_name, "Anna");
-        assert!(profile.user.discoverable);
+        assert!(profile.user.discoverable && !profile.account.read_receipts);
         assert_eq!(profile.account.phone.as_deref(), Some("+4930123456"));
 
         let taken = change(ProfileChanges { username: Some("BEN".into()), display_name: Some("B".into()), ..none() });

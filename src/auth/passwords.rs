@@ -63,7 +63,7 @@ impl Passwords {
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let place = Arc::clone(&self.waiting).try_acquire_owned();
-        let place: OwnedSemaphorePermit = place.map_err(|_| Error::RateLimited(Duration::from_secs(1)))?;
+        let place: OwnedSemaphorePermit = place.map_err(|_| Error::busy(Duration::from_secs(1)))?;
         let permit = Arc::clone(&self.running).acquire_owned().await.map_err(Error::internal)?;
         let result = tokio::task::spawn_blocking(move || {
             let result = work();

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, UserId, conversation, member, user};
+use entity::{ConversationId, UserId, account, conversation, member, user};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::{Expr, LockType},
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    sea_query::{Expr, LockType, Query, SimpleExpr},
 };
 
 use super::{access::Reader, store::DirectPair};
@@ -108,12 +108,34 @@ pub async fn mark_read(app: &App, reader: &Reader, sequence: i32) -> Outcome<()>
     }
     // After the end of a friendship nobody is told.
     if conversation.open {
-        let user = user::Entity::find_by_id(user_id).one(tx.db()).await?;
-        let user = Arc::new(user.ok_or_else(|| Error::internal("the reader is gone"))?);
-        tx.record_state(conversation_id, Event::ReadMoved { conversation_id, user, sequence, read_at }).await?;
+        let ReaderRow { user, read_receipts } = load_reader(&tx, user_id).await?;
+        let (user, hidden) = (Arc::new(user), read_receipts != Some(true));
+        tx.record_state(conversation_id, Event::ReadMoved { conversation_id, user, sequence, read_at, hidden }).await?;
     }
     tx.commit().await?;
     Ok(())
+}
+
+/// Who reads, with their switch of read receipts: in one statement.
+#[derive(FromQueryResult)]
+struct ReaderRow {
+    #[sea_orm(nested)]
+    user: user::Model,
+    read_receipts: Option<bool>,
+}
+
+async fn load_reader(tx: &Transaction<'_>, user_id: UserId) -> Result<ReaderRow, Error> {
+    let switch = Query::select()
+        .column(account::Column::ReadReceipts)
+        .from(account::Entity)
+        .and_where(account::Column::UserId.eq(user_id))
+        .to_owned();
+    let row = user::Entity::find_by_id(user_id)
+        .column_as(SimpleExpr::from(switch), "read_receipts")
+        .into_model::<ReaderRow>()
+        .one(tx.db())
+        .await?;
+    row.ok_or_else(|| Error::internal("the reader is gone"))
 }
 
 async fn lock_direct(tx: &Transaction<'_>, one: UserId, other: UserId) -> Result<Option<conversation::Model>, Error> {

@@ -5,17 +5,17 @@
 use std::{borrow::Cow, sync::Arc};
 
 use async_graphql::{
-    Context, ContextSelectionSet, Enum, ID, InputObject, Interface, Object, OutputType, Positioned, ServerResult,
-    SimpleObject, Subscription, Value, parser::types::Field, registry::Registry,
+    ComplexObject, Context, ContextSelectionSet, Enum, ID, InputObject, Interface, Object, OutputType, Positioned,
+    ServerResult, SimpleObject, Subscription, Value, parser::types::Field, registry::Registry,
 };
-use entity::{ConversationId, MessageId, conversation, member};
+use entity::{ConversationId, MessageId, Timestamp, UserId, conversation, member};
 use futures_util::Stream;
 use uuid::Uuid;
 
 use super::{
     access::{self, Reader},
     actions,
-    store::{self, MemberCount, MemberPage, Membership},
+    store::{self, MemberCount, MemberPage, Membership, ReadersPage, Receipts},
 };
 use crate::{
     connection,
@@ -25,7 +25,7 @@ use crate::{
         app,
         ids::{GlobalId, decode_argument, decode_field},
         loaders,
-        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        pagination::{Direction, PageArguments, PageInfo, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
     },
@@ -33,7 +33,7 @@ use crate::{
         graphql::{Message, MessageConnection, messages_page},
         store::LastMessage,
     },
-    users::graphql::User,
+    users::graphql::{User, UserConnection, UserEdge},
 };
 
 /// A room of messages. A group *is* a conversation; so is the 1-to-1 of two friends.
@@ -126,6 +126,14 @@ impl Conversation {
     /// For who has passed the gate.
     pub fn of(reader: &Reader) -> Self {
         Self::of_row(Arc::clone(reader.conversation()))
+    }
+
+    /// The group that it is, if it is one.
+    pub fn into_group(self) -> Option<Group> {
+        match self {
+            Self::Direct(_) => None,
+            Self::Group(group) => Some(group),
+        }
     }
 
     /// For a row that is known to be visible: it came with something of its own that is.
@@ -277,15 +285,24 @@ impl DirectConversation {
 #[derive(Clone)]
 pub struct Group {
     room: Room,
+    /// For who is not in it: invited, and has not answered yet.
+    is_preview: bool,
 }
 
 impl Group {
+    /// For a member.
     pub fn new(row: Arc<conversation::Model>) -> Self {
-        Self { room: Room { row } }
+        Self { room: Room { row }, is_preview: false }
+    }
+
+    /// For who is invited into it: its name, its description and how many are in it, and no more.
+    pub fn preview(row: Arc<conversation::Model>) -> Self {
+        Self { room: Room { row }, is_preview: true }
     }
 }
 
-/// A conversation of many, with a name. Who is in it was invited, or came by an invite link.
+/// A conversation of many, with a name. Who is in it was invited, or came by an invite link. Who is only invited sees
+/// its name, its description and how many are in it; what is said there, by whom and when is for members.
 #[Object]
 impl Group {
     /// Global id, `conv_…`.
@@ -300,16 +317,22 @@ impl Group {
 
     /// When the newest message was sent; when it began, if there is none.
     async fn last_activity_at(&self) -> DateTime {
-        self.room.row.last_activity_at.into()
+        match self.is_preview {
+            true => self.room.row.created_at.into(),
+            false => self.room.row.last_activity_at.into(),
+        }
     }
 
-    /// The newest message, also when it was deleted; null while there is none.
+    /// The newest message, also when it was deleted; null while there is none, and for who is only invited.
     async fn last_message(&self, ctx: &Context<'_>) -> async_graphql::Result<Option<Message>> {
-        self.room.last_message(ctx).await
+        match self.is_preview {
+            true => Ok(None),
+            false => self.room.last_message(ctx).await,
+        }
     }
 
     /// Oldest to newest; `last: 50` is the newest page, `before` walks back. Without `first` and `last`: the newest
-    /// page.
+    /// page. Empty for who is only invited.
     async fn messages(
         &self,
         ctx: &Context<'_>,
@@ -318,10 +341,14 @@ impl Group {
         #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<MessageConnection> {
-        self.room.messages(ctx, PageArguments { first, after, last, before }).await
+        let page = PageArguments { first, after, last, before };
+        match self.is_preview {
+            true => Ok(MessageConnection::nothing(&page.resolve(Direction::Backward)?)),
+            false => self.room.messages(ctx, page).await,
+        }
     }
 
-    /// Who is in it, in a stable order, with how far each has read.
+    /// Who is in it, in a stable order, with how far each has read. Empty for who is only invited.
     async fn members(
         &self,
         ctx: &Context<'_>,
@@ -330,7 +357,11 @@ impl Group {
         #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> async_graphql::Result<MemberConnection> {
-        self.room.members(ctx, PageArguments { first, after, last, before }).await
+        let page = PageArguments { first, after, last, before };
+        match self.is_preview {
+            true => Ok(MemberConnection::nothing(&page.resolve(Direction::Forward)?)),
+            false => self.room.members(ctx, page).await,
+        }
     }
 
     /// Messages by others above the viewer's read position.
@@ -358,8 +389,12 @@ impl Group {
         Ok(int(loaders(ctx).load(MemberCount(self.room.row.id)).await?.unwrap_or(0)))
     }
 
-    /// What the viewer may do in it.
+    /// What the viewer may do in it. For who is only invited `MEMBER`, which they would be; `viewerCanSend` is false
+    /// then.
     async fn viewer_role(&self, ctx: &Context<'_>) -> async_graphql::Result<Role> {
+        if self.is_preview {
+            return Ok(Role::Member);
+        }
         let member = self.room.member(ctx).await?.ok_or(Error::NotFound("You are no longer in this group."))?;
         Ok(member.role.into())
     }
@@ -391,23 +426,72 @@ impl From<member::Role> for Role {
     }
 }
 
-connection!(
-    MemberConnection, MemberEdge, User,
-    edge {
-        /// What they may do here.
-        role: Role,
-        /// When they came in.
-        joined_at: DateTime,
-        /// Sequence of the newest message this member has read; 0 when none. This is the read receipt.
-        last_read_sequence: i32,
-        /// When they read it; null when none.
-        last_read_at: Option<DateTime>,
-    },
-    with {
-        /// How many members there are in all.
-        total_count: i32,
+impl From<Role> for member::Role {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Owner => Self::Owner,
+            Role::Admin => Self::Admin,
+            Role::Member => Self::Member,
+        }
     }
-);
+}
+
+/// A member and their place in the list.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct MemberEdge {
+    /// For `after` and `before`.
+    pub cursor: String,
+    /// What is at this place.
+    pub node: User,
+    /// What they may do here.
+    pub role: Role,
+    /// When they came in.
+    pub joined_at: DateTime,
+    #[graphql(skip)]
+    read: ReadPosition,
+}
+
+/// How far a member has read; for whom read receipts are.
+#[derive(Clone, Copy)]
+struct ReadPosition {
+    user_id: UserId,
+    sequence: i64,
+    read_at: Option<Timestamp>,
+}
+
+#[ComplexObject]
+impl MemberEdge {
+    /// Sequence of the newest message this member has read; 0 when none. This is the read receipt: of others it is also
+    /// 0 when they send none, and when the viewer wants none (`viewer.readReceipts`).
+    async fn last_read_sequence(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
+        Ok(if self.read.is_shown(ctx).await? { int(self.read.sequence) } else { 0 })
+    }
+
+    /// When they read it; null when `lastReadSequence` is 0.
+    async fn last_read_at(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<DateTime>> {
+        let shown = self.read.is_shown(ctx).await.map(|is_shown| self.read.read_at.filter(|_| is_shown));
+        shown.map(|read_at| read_at.map(DateTime::from)).map_err(Into::into).transpose()
+    }
+}
+
+impl ReadPosition {
+    async fn is_shown(self, ctx: &Context<'_>) -> Result<bool, Error> {
+        let viewer_id = viewer(ctx)?.user_id();
+        if viewer_id == self.user_id {
+            return Ok(true);
+        }
+        let wants = loaders(ctx).load_many(vec![Receipts(viewer_id), Receipts(self.user_id)]).await?;
+        Ok([viewer_id, self.user_id].iter().all(|id| wants.get(&Receipts(*id)).copied().unwrap_or(false)))
+    }
+}
+
+impl MemberConnection {
+    /// For who may not see the members, whatever page they ask for.
+    fn nothing(_: &PageRequest<Uuid>) -> Self {
+        Self { page_info: PageInfo::default(), edges: Vec::new(), total_count: 0 }
+    }
+}
 
 impl MemberEdge {
     pub(crate) fn new(row: &member::Model, node: User) -> Self {
@@ -416,10 +500,59 @@ impl MemberEdge {
             node,
             role: row.role.into(),
             joined_at: row.joined_at.into(),
-            last_read_sequence: int(row.last_read_sequence),
-            last_read_at: row.last_read_at.map(Into::into),
+            read: ReadPosition { user_id: row.user_id, sequence: row.last_read_sequence, read_at: row.last_read_at },
         }
     }
+}
+
+/// A page of the list.
+#[derive(Clone, SimpleObject)]
+#[graphql(complex)]
+pub struct MemberConnection {
+    /// The nodes with their cursors.
+    pub edges: Vec<MemberEdge>,
+    /// Where this page lies in the list.
+    pub page_info: PageInfo,
+    /// How many members there are in all.
+    pub total_count: i32,
+}
+
+#[ComplexObject]
+impl MemberConnection {
+    /// The nodes without their cursors.
+    async fn nodes(&self) -> Vec<User> {
+        self.edges.iter().map(|edge| edge.node.clone()).collect()
+    }
+}
+
+/// Those who have read a message: nobody, for a viewer who wants no read receipts.
+pub(crate) async fn read_by(
+    ctx: &Context<'_>,
+    conversation_id: ConversationId,
+    sequence: i64,
+    sender_id: UserId,
+    page: PageArguments,
+) -> Result<UserConnection, Error> {
+    let page = page.resolve::<Uuid>(Direction::Forward)?;
+    let loaders = loaders(ctx);
+    if !loaders.load(Receipts(viewer(ctx)?.user_id())).await?.unwrap_or(false) {
+        return Ok(UserConnection::new(Vec::new(), false, false));
+    }
+    let key = ReadersPage {
+        conversation_id,
+        sequence,
+        sender_id,
+        backward: page.direction == Direction::Backward,
+        limit: page.limit(),
+        after: page.after.map(UserId),
+        before: page.before.map(UserId),
+    };
+    let page = page.page(loaders.load(key).await?.map_or_else(Vec::new, |users| users.to_vec()));
+    let users = loaders.load_many(page.rows.clone()).await?;
+    let edges = page.rows.iter().filter_map(|user_id| {
+        Some(UserEdge { cursor: encode_cursor(&user_id.0), node: User::new(Arc::clone(users.get(user_id)?)) })
+    });
+    Ok(UserConnection::new(edges.collect(), page.has_next_page, page.has_previous_page))
 }
 
 connection!(ConversationConnection, ConversationEdge, Conversation);
@@ -563,7 +696,8 @@ pub struct ConversationSubscription;
 
 #[Subscription]
 impl ConversationSubscription {
-    /// Read positions of one conversation as they move.
+    /// Read positions of one conversation as they move: of the members who send read receipts, and nothing for a viewer
+    /// who wants none (`viewer.readReceipts`).
     async fn read_receipts(
         &self,
         ctx: &Context<'_>,

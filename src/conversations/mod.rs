@@ -15,6 +15,9 @@
 //! Unread messages are those above a member's read position. Sending moves one's own position to what was sent, so
 //! all of them are by others, and the count is a subtraction.
 //!
+//! Read positions are shown to others as **read receipts** (`readBy`, member edges, `ReadReceipt`), unless one of the two
+//! wants none: who does not send them does not see them (ADR 0017).
+//!
 //! Raises `ConversationJoined`, `ConversationChanged`, `ReadMoved`.
 
 pub mod access;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use entity::{ConversationId, UserId, conversation, member};
+use entity::{ConversationId, UserId, account, conversation, member};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, JoinType, Order, QueryFilter, QueryOrder,
     QuerySelect, RelationTrait,
@@ -245,4 +245,108 @@ pub async fn positions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<
         .all(db)
         .await?;
     Ok(positions)
+}
+
+/// Whether somebody sends read receipts and sees those of others. An account that is gone does neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Receipts(pub UserId);
+
+impl Key for Receipts {
+    type Value = bool;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        use account::Column;
+        let rows: Vec<(UserId, bool)> = account::Entity::find()
+            .select_only()
+            .columns([Column::UserId, Column::ReadReceipts])
+            .filter(Column::UserId.is_in(keys.iter().map(|key| key.0)))
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        Ok(rows.into_iter().map(|(user_id, on)| (Self(user_id), on)).collect())
+    }
+}
+
+/// Whether somebody sends read receipts and sees those of others, asked by itself.
+pub async fn wants_receipts(db: &impl ConnectionTrait, user_id: UserId) -> Result<bool, Error> {
+    let on: Option<bool> = account::Entity::find_by_id(user_id)
+        .select_only()
+        .column(account::Column::ReadReceipts)
+        .into_tuple()
+        .one(db)
+        .await?;
+    Ok(on.unwrap_or(false))
+}
+
+/// A page of those who have read a message, by user id: the members who send read receipts and whose read position has
+/// reached it, without its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReadersPage {
+    pub conversation_id: ConversationId,
+    pub sequence: i64,
+    pub sender_id: UserId,
+    pub backward: bool,
+    pub limit: u64,
+    pub after: Option<UserId>,
+    pub before: Option<UserId>,
+}
+
+/// SQLite takes 500 parts of a UNION.
+const MAX_UNION: usize = 400;
+
+impl ReadersPage {
+    fn select(&self, number: usize) -> SelectStatement {
+        use member::Column;
+        let member = |column: Column| Expr::col((member::Entity, column));
+        let mut page = Query::select();
+        page.expr_as(Expr::val(number as i64), Alias::new("page_number"))
+            .column((member::Entity, Column::UserId))
+            .from(member::Entity)
+            .inner_join(
+                account::Entity,
+                Expr::col((account::Entity, account::Column::UserId)).equals((member::Entity, Column::UserId)),
+            )
+            .and_where(member(Column::ConversationId).eq(self.conversation_id))
+            .and_where(member(Column::LastReadSequence).gte(self.sequence))
+            .and_where(member(Column::LastReadAt).is_not_null())
+            .and_where(member(Column::UserId).ne(self.sender_id))
+            .and_where(Expr::col((account::Entity, account::Column::ReadReceipts)).eq(true))
+            .and_where_option(self.after.map(|after| member(Column::UserId).gt(after)))
+            .and_where_option(self.before.map(|before| member(Column::UserId).lt(before)))
+            .order_by((member::Entity, Column::UserId), if self.backward { Order::Desc } else { Order::Asc })
+            .limit(self.limit);
+        // SQLite takes an ORDER BY within a UNION only inside a subquery.
+        Query::select().column(sea_orm::sea_query::Asterisk).from_subquery(page, Alias::new("page")).to_owned()
+    }
+}
+
+impl Key for ReadersPage {
+    type Value = Arc<Vec<UserId>>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let mut found: HashMap<Self, Vec<UserId>> = HashMap::new();
+        for keys in keys.chunks(MAX_UNION) {
+            let mut pages = keys.iter().enumerate().map(|(number, key)| key.select(number));
+            let Some(mut all) = pages.next() else { continue };
+            for page in pages {
+                all.union(UnionType::All, page);
+            }
+            for row in db.read().query_all_raw(db.read().get_database_backend().build(&all)).await? {
+                let number: i64 = row.try_get_by_index(0)?;
+                let user_id = row.try_get_by_index(1)?;
+                found.entry(keys[number as usize]).or_default().push(user_id);
+            }
+        }
+        Ok(found
+            .into_iter()
+            .map(|(key, mut users)| {
+                // A UNION promises no order.
+                users.sort();
+                if key.backward {
+                    users.reverse();
+                }
+                (key, Arc::new(users))
+            })
+            .collect())
+    }
 }

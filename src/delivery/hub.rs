@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use entity::{ConversationId, Timestamp};
+use entity::{ConversationId, Timestamp, UserId};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -21,6 +21,7 @@ use super::{
 use crate::{
     auth::Revocations,
     clock::Clock,
+    conversations::store::wants_receipts,
     db::Db,
     error::Error,
     events::{
@@ -53,6 +54,8 @@ pub struct Hub {
     /// A turn to ask the database on behalf of a subscription that begins. Held for short looks only, never while
     /// a client is written to.
     pub(super) turns: Semaphore,
+    /// Who here may be told read positions, by person, so that a switch reaches them.
+    receipts: Mutex<HashMap<UserId, Vec<Weak<Subscriber>>>>,
     /// Who listens to `events`, for heartbeats.
     pub(super) everything: Mutex<Vec<(Weak<Subscriber>, Arc<super::operation::Operation>)>>,
     me: Weak<Hub>,
@@ -81,6 +84,7 @@ impl Hub {
             started: Instant::now(),
             topics: Mutex::default(),
             turns: Semaphore::new(N_LOOKING),
+            receipts: Mutex::default(),
             everything: Mutex::default(),
             me: Weak::clone(me),
         });
@@ -182,8 +186,37 @@ impl Hub {
         Ok(topics)
     }
 
+    /// Learns whether a subscriber is told read positions, and keeps up with its person's switch.
+    pub(super) async fn learn_receipts(&self, subscriber: &Arc<Subscriber>) -> Result<(), Error> {
+        let user_id = subscriber.viewer.user_id();
+        // Register, then look.
+        self.receipts.lock().entry(user_id).or_default().push(Arc::downgrade(subscriber));
+        // Never closed.
+        let _turn = self.turns.acquire().await;
+        subscriber.found_receipts(wants_receipts(self.db.read(), user_id).await?);
+        Ok(())
+    }
+
+    fn switch_receipts(&self, user_id: UserId, on: bool) {
+        let receipts = self.receipts.lock();
+        let subscribers = receipts.get(&user_id).into_iter().flatten().filter_map(Weak::upgrade);
+        subscribers.for_each(|subscriber| subscriber.switch_receipts(on));
+    }
+
+    fn forget_receipts(&self, subscriber: &Arc<Subscriber>) {
+        let user_id = subscriber.viewer.user_id();
+        let mut receipts = self.receipts.lock();
+        if let Some(subscribers) = receipts.get_mut(&user_id) {
+            subscribers.retain(|other| !std::ptr::eq(other.as_ptr(), Arc::as_ptr(subscriber)));
+            if subscribers.is_empty() {
+                receipts.remove(&user_id);
+            }
+        }
+    }
+
     /// Gives up every seat of a subscriber, and the topics where nobody sits any more.
     pub fn leave(&self, subscriber: &Arc<Subscriber>) {
+        self.forget_receipts(subscriber);
         for topic in subscriber.leave() {
             self.close_if_empty(&topic);
         }
@@ -202,6 +235,10 @@ impl Hub {
 
     /// Forgets the topics where nobody sits although nobody closed them, and lets idle executions rest.
     pub(super) fn sweep(&self) {
+        self.receipts.lock().retain(|_, subscribers| {
+            subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+            !subscribers.is_empty()
+        });
         let topics: Vec<_> = self.topics.lock().values().cloned().collect();
         for topic in topics {
             topic.rest();
@@ -240,6 +277,9 @@ impl Sink for Hub {
     fn receive(&self, delivery: Arc<Delivery>) {
         if let Event::SessionRevoked { session_id, forget_at } = delivery.event {
             self.revocations.revoke(session_id, forget_at);
+        }
+        if let Event::ReceiptsSwitched { user_id, on } = delivery.event {
+            self.switch_receipts(user_id, on);
         }
         if let Some(topic) = self.topic(delivery.topic) {
             topic.receive(delivery);

@@ -17,8 +17,10 @@ pub mod operation;
 pub mod outbox;
 pub mod reconcile;
 pub mod sharing;
+pub mod streams;
 pub mod subscribe;
 pub mod topic;
 
 pub use hub::Hub;
+pub use streams::Streams;
 pub use subscribe::{Subscription, subscribe};

@@ -27,6 +27,8 @@ fn shareable(parent: &str, field: &str) -> Option<Field> {
         ("MessageEdge", "cursor") => Leaf,
         ("MessageEdge", "node") => Object("Message"),
         ("Message", "id" | "sequence" | "body" | "createdAt" | "editedAt" | "deletedAt") => Leaf,
+        ("Message", "reactions") => Object("ReactionCount"),
+        ("ReactionCount", "emoji" | "count") => Leaf,
         ("Message", "sender") => Object("User"),
         ("Message", "replyTo") => Object("Message"),
         ("Message", "conversation") => Object("Conversation"),
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn what_everybody_sees_alike_is_shared() {
         assert!(shared(
-            "subscription { messageEvents(conversationId: 1) { type cursor messageEdge { cursor node { id body sender { username } replyTo { id } conversation { id } } } } }"
+            "subscription { messageEvents(conversationId: 1) { type cursor messageEdge { cursor node { id body reactions { emoji count } sender { username } replyTo { id } conversation { id } } } } }"
         ));
         assert!(shared(
             "subscription { ...S } fragment S on Subscription { readReceipts(conversationId: 1) { sequence user { __typename id } } }"
@@ -150,6 +152,9 @@ mod tests {
             "subscription { messageEvents(conversationId: 1) { messageEdge { node { conversation { unreadCount } } } } }",
             "subscription { messageEvents(conversationId: 1) { messageEdge { node { ...M } } } } fragment M on Message { conversation { viewerCanSend } }",
             "subscription { events { event { ... on MessageEvent { messageEdge { node { conversation { ... on DirectConversation { peer { id } } } } } } } } }",
+            "subscription { messageEvents(conversationId: 1) { messageEdge { node { reactions { emoji viewerHasReacted } } } } }",
+            "subscription { messageEvents(conversationId: 1) { messageEdge { node { readBy { nodes { id } } } } } }",
+            "subscription { events { event { ... on MemberChanged { memberEdge { lastReadSequence } } } } }",
             "subscription { messageEvents(conversationId: 1) { somethingNew } }",
             "query { viewer { id } }",
         ] {

@@ -1,6 +1,10 @@
 //! Sitting down to listen: register, then look.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_graphql::Response;
 use bytes::Bytes;
@@ -9,12 +13,13 @@ use sea_orm::EntityTrait;
 
 use super::{
     cursor::LogCursor,
-    feed::Source,
-    graphql::{CaughtUp, Event as WireEvent, ResyncRequired},
+    feed::{Root, Source},
+    graphql::{CaughtUp, ConversationChanged, Event as WireEvent, ResyncRequired},
     hub::Hub,
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
     sharing,
+    streams::Open,
     topic::{self, Ear, GroupKey, Listening, Subscriber, Topic},
 };
 use crate::{
@@ -26,6 +31,7 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
+    rate_limits::Action,
 };
 
 /// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
@@ -36,6 +42,7 @@ pub struct Subscription {
     hub: Arc<Hub>,
     subscriber: Arc<Subscriber>,
     catching_up: tokio::task::AbortHandle,
+    _open: Option<Open>,
 }
 
 impl Drop for Subscription {
@@ -56,23 +63,29 @@ pub async fn subscribe(
 ) -> Result<Subscription, Response> {
     let operation = Arc::new(Operation::new(Arc::clone(engine), prepared, context));
     let hub = Arc::clone(&engine.app.hub);
-    let source = {
-        // Never closed.
-        let _turn = hub.turns.acquire().await;
-        operation.admit().await?
-    };
-    let viewer = operation.context().caller.viewer().map_err(|error| {
+    let refuse = |error: Error| {
         let mut response = Response::from_errors(vec![
             async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default()),
         ]);
         engine.finish(&mut response, operation.context());
         response
-    })?;
+    };
+    if let Ok(viewer) = operation.context().caller.viewer() {
+        let subject = viewer.user_id().0.to_string();
+        engine.app.rate_limits.check(Action::Subscribe, &subject).await.map_err(refuse)?;
+    }
+    let source = {
+        // Never closed.
+        let _turn = hub.turns.acquire().await;
+        operation.admit().await?
+    };
+    let viewer = operation.context().caller.viewer().map_err(refuse)?;
+    let open = engine.app.streams.open(viewer.session_id(), &source).map_err(refuse)?;
     let subscriber = Subscriber::new(id, Arc::clone(outbox), viewer);
     let start = Start { hub: Arc::clone(&hub), subscriber: Arc::clone(&subscriber), operation, source };
     // Boxed: a task's own memory stays as long as its handle, and this one's future is large.
     let catching_up = tokio::spawn(Box::pin(start.run())).abort_handle();
-    Ok(Subscription { hub, subscriber, catching_up })
+    Ok(Subscription { hub, subscriber, catching_up, _open: open })
 }
 
 struct Start {
@@ -131,15 +144,24 @@ impl Start {
     }
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
-        // Read positions are state: there is nothing to catch up with.
+        self.hub.learn_receipts(&self.subscriber).await?;
         let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
-        topic.unmute(&self.subscriber, i64::MAX);
+        // Read positions are state: there is nothing to catch up with. But the membership may have ended since the gate
+        // and before the seat; if it does after this look, its end has a number above the position.
+        let position = log::positions(self.hub.db(), &[conversation_id]).await?.remove(&conversation_id);
+        if !is_member(&self.hub, conversation_id, self.subscriber.viewer.user_id()).await? {
+            return Err(Stop::PutOut);
+        }
+        topic.unmute_reads(&self.subscriber, position.unwrap_or(0));
         Ok(())
     }
 
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
         let hub = &self.hub;
         let viewer_id = self.subscriber.viewer.user_id();
+        hub.learn_receipts(&self.subscriber).await?;
+        // What it joins meanwhile waits until it sits.
+        let _joining = self.subscriber.joining.lock().await;
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
@@ -178,6 +200,7 @@ impl Start {
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
         let before: HashMap<ConversationId, i64> = before.into_iter().collect();
         let mut last = before.clone();
+        let mut moved: HashSet<ConversationId> = HashSet::new();
         let too_many = missed.len() as u64 > MAX_REPLAY;
         if after == Some(LogCursor::Elsewhere) || too_many {
             let reason = match too_many {
@@ -200,9 +223,23 @@ impl Start {
                 } else if delivery.log_id.is_some_and(|log_id| seen.contains(&log_id)) {
                     continue;
                 }
+                if let Some(id) = topic::conversation_of(delivery.topic)
+                    && before.contains_key(&id)
+                    && topic::moves_state(&delivery.event, Some(viewer_id))
+                {
+                    moved.insert(id);
+                }
+                if !self.subscriber.may_hear(&delivery.event) {
+                    continue;
+                }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
                 let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);
                 self.put(renderer.render(root).await).await?;
+            }
+        }
+        if self.wants_state() {
+            for id in moved {
+                self.put(renderer.render(self.state_of(id, watermark)).await).await?;
             }
         }
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
@@ -265,8 +302,7 @@ impl Start {
                 true => Arc::new(self.operation.for_everybody()),
                 false => Arc::clone(&self.operation),
             },
-            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse)
-                && sharing::mentions_conversation_changed(document, name, &self.source),
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.wants_state(),
         };
         match topic.seat(&self.subscriber, &listening) {
             true => Ok(()),
@@ -277,6 +313,19 @@ impl Start {
     fn is_shareable(&self) -> bool {
         let prepared = self.operation.prepared();
         sharing::is_shareable(&prepared.document.document, prepared.operation_name.as_deref())
+    }
+
+    /// Whether it asks for what messages and read positions make of a conversation.
+    fn wants_state(&self) -> bool {
+        let prepared = self.operation.prepared();
+        let (document, name) = (&prepared.document.document, prepared.operation_name.as_deref());
+        sharing::mentions_conversation_changed(document, name, &self.source)
+    }
+
+    /// A conversation as it is when this is rendered.
+    fn state_of(&self, id: ConversationId, watermark: i64) -> Root {
+        let changed = WireEvent::Conversation(ConversationChanged(id));
+        topic::envelope(self.hub.epoch(), watermark, self.hub.now(), changed)
     }
 
     /// Reads the log from `last` until the topic has taken up nothing beyond it, then goes live. On `events`, what is
@@ -290,6 +339,7 @@ impl Start {
         watermark: i64,
     ) -> Result<(), Stop> {
         let mut renderer = None;
+        let mut has_moved = false;
         while !topic.unmute(&self.subscriber, last) {
             let missed = log::conversation_after(self.hub.db(), id, last, log::BATCH).await?;
             if missed.is_empty() {
@@ -305,11 +355,16 @@ impl Start {
                     topic.dismiss(&self.subscriber);
                     return Err(Stop::PutOut);
                 }
+                has_moved |= topic::moves_state(&delivery.event, Some(self.subscriber.viewer.user_id()));
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render(root).await).await?;
                 }
             }
+        }
+        if has_moved && ear.is_everything() && self.wants_state() {
+            let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
+            self.put(renderer.render(self.state_of(id, watermark)).await).await?;
         }
         Ok(())
     }
@@ -379,6 +434,7 @@ pub(super) fn join_later(hub: &Arc<Hub>, subscriber: Arc<Subscriber>, conversati
     let start = Start { hub: Arc::clone(hub), subscriber, operation, source: Source::Everything { after: None } };
     tokio::spawn(async move {
         let join = async {
+            let _joining = start.subscriber.joining.lock().await;
             let topics = start.hub.topics(&[Key::Conversation(conversation_id)]).await?;
             for topic in &topics {
                 if topic.has(&start.subscriber) {

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{
         Arc, Weak,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -58,11 +58,45 @@ pub struct Subscriber {
     seats: Mutex<Option<Vec<Arc<Topic>>>>,
     /// When it was last told something, in seconds of the hub's clock.
     last_told: AtomicU64,
+    /// Whether it is told read positions: see [`Subscriber::switch_receipts`].
+    receipts: AtomicU8,
+    /// Held while one on `events` takes its seats in conversations: one after the other, so that it never sits twice
+    /// and never misses that it has to sit again.
+    pub(super) joining: tokio::sync::Mutex<()>,
 }
+
+/// Not known yet; on; off.
+const RECEIPTS_UNKNOWN: u8 = 0;
+const RECEIPTS_ON: u8 = 1;
+const RECEIPTS_OFF: u8 = 2;
 
 impl Subscriber {
     pub fn new(id: Arc<str>, outbox: Arc<Outbox>, viewer: Viewer) -> Arc<Self> {
-        Arc::new(Self { id, outbox, viewer, seats: Mutex::new(Some(Vec::new())), last_told: AtomicU64::new(0) })
+        Arc::new(Self {
+            id,
+            outbox,
+            viewer,
+            seats: Mutex::new(Some(Vec::new())),
+            last_told: AtomicU64::new(0),
+            receipts: AtomicU8::new(RECEIPTS_UNKNOWN),
+            joining: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Says how its person has switched read receipts just now.
+    pub(super) fn switch_receipts(&self, on: bool) {
+        self.receipts.store(if on { RECEIPTS_ON } else { RECEIPTS_OFF }, Ordering::Release);
+    }
+
+    /// Says how the switch stood when it was looked at; what happened since is known better.
+    pub(super) fn found_receipts(&self, on: bool) {
+        let found = if on { RECEIPTS_ON } else { RECEIPTS_OFF };
+        let _ = self.receipts.compare_exchange(RECEIPTS_UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether it is told an event. Read positions are only for those who want read receipts.
+    pub(super) fn may_hear(&self, event: &Event) -> bool {
+        !matches!(event, Event::ReadMoved { .. }) || self.receipts.load(Ordering::Acquire) == RECEIPTS_ON
     }
 
     fn offer(&self, payload: &Bytes) {
@@ -318,7 +352,18 @@ impl Topic {
         if state.position.is_some_and(|position| position > last) {
             return false;
         }
-        // The worker raises the position, under this lock, before it looks at the seats.
+        Self::let_hear(&state, subscriber, last);
+        true
+    }
+
+    /// As [`Topic::unmute`], for who hears only what has no number: an end after `last` is an end for them.
+    pub fn unmute_reads(&self, subscriber: &Arc<Subscriber>, last: i64) {
+        let state = self.state.lock();
+        Self::let_hear(&state, subscriber, last);
+    }
+
+    /// The worker raises the position, under the lock of the state, before it looks at the seats.
+    fn let_hear(state: &State, subscriber: &Arc<Subscriber>, last: i64) {
         for group in state.groups.values() {
             for seat in group.seats.lock().iter_mut().filter(|seat| Arc::ptr_eq(&seat.subscriber, subscriber)) {
                 let was = std::mem::replace(&mut seat.hearing, Hearing::After(last));
@@ -327,7 +372,6 @@ impl Topic {
                 }
             }
         }
-        true
     }
 
     /// Whether a subscriber sits here.
@@ -492,7 +536,12 @@ impl Topic {
         self.state.lock().groups.retain(|_, group| {
             let mut seats = group.seats.lock();
             seats.retain(|seat| {
-                let is_out = subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
+                let concerns = match seat.hearing {
+                    Hearing::After(after) => position > after,
+                    // It reads of it in the log, after what came before. Who hears nothing that has a number does not.
+                    Hearing::Muted(_) => group.ear == Ear::Reads,
+                };
+                let is_out = concerns && subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
                 if is_out {
                     out.push((Arc::clone(&seat.subscriber), group.ear));
                 }
@@ -513,12 +562,8 @@ impl Topic {
     /// count: `events` tells the conversation as it is then, after gathering for a moment.
     fn tell_state(self: &Arc<Self>, hub: &Arc<Hub>, event: &Event) {
         let Key::Conversation(conversation_id) = self.key else { return };
-        let concerns = |group: &Group| match event {
-            Event::Message { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. } => true,
-            Event::ReadMoved { user, .. } => group.viewer.is_none_or(|viewer| viewer.user_id() == user.id),
-            _ => false,
-        };
         let groups: Vec<_> = {
+            let concerns = |group: &Group| moves_state(event, group.viewer.map(|viewer| viewer.user_id()));
             let state = self.state.lock();
             state.groups.values().filter(|group| group.wants_state && concerns(group)).cloned().collect()
         };
@@ -533,7 +578,7 @@ impl Topic {
                 let changed = WireEvent::Conversation(ConversationChanged(conversation_id));
                 let root = hub.envelope(hub.now(), changed);
                 let payload = group.renderer.lock().await.render(root).await;
-                group.fan_out(&hub, None, &payload);
+                group.fan_out(&hub, None, &payload, |_| true);
             });
         }
     }
@@ -592,14 +637,18 @@ impl State {
 impl Group {
     async fn tell(&self, hub: &Arc<Hub>, delivery: &Delivery) {
         let Some(root) = root(hub, self.ear, delivery, hub.watermark()) else { return };
+        // Rendered for nobody would be in vain.
+        if !self.seats.lock().iter().any(|seat| seat.subscriber.may_hear(&delivery.event)) {
+            return;
+        }
         let payload = self.renderer.lock().await.render(root).await;
-        self.fan_out(hub, delivery.position, &payload);
+        self.fan_out(hub, delivery.position, &payload, |subscriber| subscriber.may_hear(&delivery.event));
     }
 
-    fn fan_out(&self, hub: &Hub, position: Option<i64>, payload: &Bytes) {
+    fn fan_out(&self, hub: &Hub, position: Option<i64>, payload: &Bytes, is_for: impl Fn(&Subscriber) -> bool) {
         let second = hub.second();
         let mut n_told = 0;
-        for seat in self.seats.lock().iter_mut() {
+        for seat in self.seats.lock().iter_mut().filter(|seat| is_for(&seat.subscriber)) {
             match (&mut seat.hearing, position) {
                 (Hearing::After(after), Some(position)) if position <= *after => {}
                 (Hearing::After(_), _) => {
@@ -617,6 +666,15 @@ impl Group {
 
     fn subscribers(&self) -> Vec<Arc<Subscriber>> {
         self.seats.lock().iter().map(|seat| Arc::clone(&seat.subscriber)).collect()
+    }
+}
+
+/// Whether an event moves what a conversation looks like to somebody: its last message, its members, their unread count.
+pub fn moves_state(event: &Event, viewer_id: Option<UserId>) -> bool {
+    match event {
+        Event::Message { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. } => true,
+        Event::ReadMoved { user, .. } => viewer_id.is_none_or(|viewer_id| viewer_id == user.id),
+        _ => false,
     }
 }
 
@@ -640,15 +698,16 @@ pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery, watermark: i64) -> Option<
 /// An event as `events` shows it; none for what clients are not told.
 pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
     Some(match &delivery.event {
-        Event::Message { change, message, sender } => {
+        Event::Message { change, message, sender, reactions } => {
             let position = delivery.position.unwrap_or_default();
             WireEvent::Message(MessageEvent {
                 change: (*change).into(),
                 cursor: EventCursor::encode(epoch, message.conversation_id, position),
-                message_edge: Message::with_sender(Arc::clone(message), Arc::clone(sender)).into_edge(),
+                message_edge: Message::with(Arc::clone(message), Arc::clone(sender), reactions.clone()).into_edge(),
             })
         }
-        Event::ReadMoved { conversation_id, user, sequence, read_at } => WireEvent::Read(ReadReceipt {
+        Event::ReadMoved { hidden: true, .. } => return None,
+        Event::ReadMoved { conversation_id, user, sequence, read_at, hidden: false } => WireEvent::Read(ReadReceipt {
             conversation_id: conversation_id.encode(),
             user: User::new(Arc::clone(user)),
             sequence: int(*sequence),
@@ -671,7 +730,9 @@ pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
         Event::InviteChanged { invite_id } => WireEvent::Invite(InviteChanged(*invite_id)),
         Event::FriendshipChanged { other_id } => WireEvent::Friendship(FriendshipChanged(*other_id)),
         // It only ends deliveries; each member hears `ConversationRemoved` for themselves.
-        Event::ConversationDeleted { .. } | Event::SessionRevoked { .. } => return None,
+        Event::ConversationDeleted { .. } | Event::SessionRevoked { .. } | Event::ReceiptsSwitched { .. } => {
+            return None;
+        }
     })
 }
 

@@ -11,14 +11,17 @@ use std::{
 };
 
 use entity::{
-    ConversationId, InviteId, SessionId, Timestamp, UserId, conversation, event, invite, member, message, user,
+    ConversationId, InviteId, MessageId, SessionId, Timestamp, UserId, conversation, event, invite, member, message,
+    user,
 };
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Statement, Value,
 };
 
-use super::{Delivery, Event, MessageChange, Topic};
-use crate::{db::Db, error::Error};
+use super::{Delivery, EmojiCount, Event, MessageChange, Topic};
+use crate::{
+    conversations::store::Receipts, db::Db, error::Error, graphql::loaders::Key, messages::store::ReactionsTo,
+};
 
 /// Events that are read at once.
 pub const BATCH: u64 = 500;
@@ -228,7 +231,33 @@ fn member_of(row: &event::Model) -> Option<(ConversationId, UserId)> {
     }
 }
 
-/// Fills rows with what subscribers need to render them, as it is now. Four statements, however many rows.
+/// The reactions to the messages that rows name; a deleted one has none.
+async fn reactions_to(
+    db: &Db,
+    messages: &HashMap<MessageId, Arc<message::Model>>,
+) -> Result<HashMap<ReactionsTo, Vec<EmojiCount>>, Error> {
+    let keys: Vec<ReactionsTo> = messages
+        .values()
+        .filter(|message| message.deleted_at.is_none())
+        .map(|message| ReactionsTo(message.id))
+        .collect();
+    match keys.is_empty() {
+        true => Ok(HashMap::new()),
+        false => ReactionsTo::load(db, &keys).await,
+    }
+}
+
+/// Whether the people whose read positions or switches rows tell of want read receipts.
+async fn receipts_of(db: &Db, rows: &[event::Model]) -> Result<HashMap<Receipts, bool>, Error> {
+    let is_about = |row: &&event::Model| matches!(row.kind, event::Kind::ReadMoved | event::Kind::ReceiptsSwitched);
+    let people: HashSet<UserId> = rows.iter().filter(is_about).filter_map(|row| row.user_id).collect();
+    match people.is_empty() {
+        true => Ok(HashMap::new()),
+        false => Receipts::load(db, &people.into_iter().map(Receipts).collect::<Vec<_>>()).await,
+    }
+}
+
+/// Fills rows with what subscribers need to render them, as it is now. Six statements at most, however many rows.
 async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, Error> {
     let message_ids: HashSet<_> = rows.iter().filter_map(|row| row.message_id).collect();
     let messages: HashMap<_, _> = match message_ids.is_empty() {
@@ -269,11 +298,19 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             .collect(),
     };
     let hidden = hidden_invites(db, &rows).await?;
+    let reactions = reactions_to(db, &messages).await?;
+    let receipts = receipts_of(db, &rows).await?;
+    let wants_receipts = |user_id: UserId| receipts.get(&Receipts(user_id)).copied().unwrap_or(false);
     let event_of = |row: &event::Model| -> Option<Event> {
         let message = |change| {
             let message = messages.get(&row.message_id?)?;
             let sender = users.get(&message.sender_id)?;
-            Some(Event::Message { change, message: Arc::clone(message), sender: Arc::clone(sender) })
+            Some(Event::Message {
+                change,
+                message: Arc::clone(message),
+                sender: Arc::clone(sender),
+                reactions: Some(reactions.get(&ReactionsTo(message.id)).cloned().unwrap_or_default()),
+            })
         };
         match row.kind {
             event::Kind::MessageAdded => message(MessageChange::Added),
@@ -307,6 +344,7 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
                     user: Arc::clone(users.get(&user_id)?),
                     sequence: member.last_read_sequence,
                     read_at: member.last_read_at?,
+                    hidden: !wants_receipts(user_id),
                 })
             }
             event::Kind::InviteChanged => {
@@ -331,6 +369,10 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
                 // As long as a token can live at all: a day is the most that can be set.
                 forget_at: Timestamp(row.created_at.0).plus_seconds(86_400),
             }),
+            event::Kind::ReceiptsSwitched => {
+                let user_id = row.user_id?;
+                Some(Event::ReceiptsSwitched { user_id, on: wants_receipts(user_id) })
+            }
         }
     };
     let deliveries = rows.iter().filter_map(|row| {

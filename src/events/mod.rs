@@ -7,12 +7,14 @@
 //! | [`Event::MemberChanged`] | the members of the conversation |
 //! | [`Event::MemberRemoved`] | the members who stay; it ends the delivery of who leaves |
 //! | [`Event::ConversationDeleted`] | nobody: it ends everybody's delivery |
-//! | [`Event::ReadMoved`] | the members of the conversation |
+//! | [`Event::ReadMoved`] | the members of the conversation who want read receipts; when hidden, nobody: it moves the
+//! reader's own unread count |
 //! | [`Event::InviteChanged`] | the inviter and the invitee, each by their own copy |
 //! | [`Event::FriendshipChanged`] | the two people, each by their own copy |
 //! | [`Event::ConversationJoined`] | who joined |
 //! | [`Event::ConversationRemoved`] | who left, was removed, or was in it when it was deleted |
 //! | [`Event::SessionRevoked`] | every process, and the person's devices |
+//! | [`Event::ReceiptsSwitched`] | every process |
 //!
 //! A verb writes its rows and its events in one [`Transaction`]; they leave for the bus after the commit, never
 //! before. The event log is outbox and replay store at once: the database is the truth, the bus only hurries it.
@@ -35,7 +37,7 @@ pub enum Topic {
     Conversation(ConversationId),
     /// One person, on all their devices.
     User(UserId),
-    /// Every process: sessions that ended.
+    /// Every process: sessions that ended, read receipts that were switched.
     Sessions,
 }
 
@@ -43,7 +45,13 @@ pub enum Topic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// A message was added, edited, deleted or reacted to; the message is as the change left it.
-    Message { change: MessageChange, message: Arc<message::Model>, sender: Arc<user::Model> },
+    Message {
+        change: MessageChange,
+        message: Arc<message::Model>,
+        sender: Arc<user::Model>,
+        /// The reactions to it, where they are known: then rendering asks the database nothing for them.
+        reactions: Option<Vec<EmojiCount>>,
+    },
     /// The conversation opened, closed or was described anew.
     ConversationChanged { conversation_id: ConversationId },
     /// Somebody joined, or has another role.
@@ -53,7 +61,15 @@ pub enum Event {
     /// The group was deleted.
     ConversationDeleted { conversation_id: ConversationId },
     /// A read position moved forward.
-    ReadMoved { conversation_id: ConversationId, user: Arc<user::Model>, sequence: i64, read_at: Timestamp },
+    ReadMoved {
+        conversation_id: ConversationId,
+        user: Arc<user::Model>,
+        sequence: i64,
+        read_at: Timestamp,
+        /// The reader sends no read receipts.
+        #[serde(default)]
+        hidden: bool,
+    },
     /// An invite to or by the person appeared or changed.
     InviteChanged { invite_id: InviteId },
     /// How the person stands to another changed.
@@ -64,6 +80,17 @@ pub enum Event {
     ConversationRemoved { conversation_id: ConversationId },
     /// A session ended; its tokens are dead by themselves at `forget_at`.
     SessionRevoked { session_id: SessionId, forget_at: Timestamp },
+    /// A person wants read receipts from now on, or none any more.
+    ReceiptsSwitched { user_id: UserId, on: bool },
+}
+
+/// One emoji at a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmojiCount {
+    pub emoji: String,
+    pub count: i64,
+    /// All who reacted with it, where they were few enough to come along.
+    pub by: Option<Vec<UserId>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

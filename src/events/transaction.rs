@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, UserId, event};
+use entity::{ConversationId, Timestamp, UserId, event};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, ExprTrait, QueryFilter, sea_query::Expr,
 };
 
 use super::{Delivery, Event, MessageChange, Topic};
 use crate::{app::App, error::Error};
+
+/// Rows of the log that one statement writes.
+const ROWS_AT_ONCE: usize = 1000;
 
 /// A verb's unit of work. Dropped without [`Transaction::commit`], nothing of it happened and nobody hears of it.
 pub struct Transaction<'a> {
@@ -55,6 +58,32 @@ impl<'a> Transaction<'a> {
         self.write(Topic::User(user_id), None, event).await
     }
 
+    /// Writes one event for each of many people, by a few statements.
+    pub async fn record_personal_to_each(&mut self, user_ids: &[UserId], event: &Event) -> Result<(), Error> {
+        let events: Vec<(UserId, Event)> = user_ids.iter().map(|user_id| (*user_id, event.clone())).collect();
+        self.record_personal_all(events).await
+    }
+
+    /// Writes many events of one kind, each for one person, by a few statements.
+    pub async fn record_personal_all(&mut self, events: Vec<(UserId, Event)>) -> Result<(), Error> {
+        let occurred_at = self.app.clock.now();
+        for chunk in events.chunks(ROWS_AT_ONCE) {
+            let rows = chunk.iter().map(|(user_id, event)| row_of(Topic::User(*user_id), None, event, occurred_at));
+            let mut written = event::Entity::insert_many(rows).exec_with_returning(&self.tx).await?;
+            written.sort_unstable_by_key(|row| row.id);
+            let in_order = written.iter().map(|row| row.user_id).eq(chunk.iter().map(|(user_id, _)| Some(*user_id)));
+            if !in_order {
+                return Err(Error::internal("the rows of the log are not in the order in which they were written"));
+            }
+            for ((user_id, event), row) in chunk.iter().zip(written) {
+                let topic = Topic::User(*user_id);
+                let (log_id, event) = (Some(row.id), event.clone());
+                self.deliveries.push(Arc::new(Delivery { topic, position: None, log_id, occurred_at, event }));
+            }
+        }
+        Ok(())
+    }
+
     /// Makes it all true, then hands the events to the bus.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
@@ -64,42 +93,48 @@ impl<'a> Transaction<'a> {
 
     async fn write(&mut self, topic: Topic, position: Option<i64>, event: Event) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
-        let mut row = event::ActiveModel {
-            kind: Set(kind_of(&event)),
-            position: Set(position),
-            created_at: Set(occurred_at),
-            ..Default::default()
-        };
-        match topic {
-            Topic::Conversation(conversation_id) => row.conversation_id = Set(Some(conversation_id)),
-            Topic::User(user_id) => row.user_id = Set(Some(user_id)),
-            Topic::Sessions => {}
-        }
-        match &event {
-            Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
-            Event::ConversationChanged { .. } => {}
-            Event::MemberChanged { user, .. } => row.user_id = Set(Some(user.id)),
-            Event::MemberRemoved { user_id, .. } => row.user_id = Set(Some(*user_id)),
-            Event::ConversationDeleted { .. } => {}
-            Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
-            Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
-            Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
-            // Not `conversation_id`: that says who hears it, and this is for one person.
-            Event::ConversationJoined { conversation_id, after } => {
-                row.joined_id = Set(Some(*conversation_id));
-                row.position = Set(Some(*after));
-            }
-            Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
-            Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
-        }
+        let row = row_of(topic, position, &event, occurred_at);
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
-        if let Event::SessionRevoked { .. } = delivery.event {
+        if let Event::SessionRevoked { .. } | Event::ReceiptsSwitched { .. } = delivery.event {
             self.deliveries.push(Arc::new(Delivery { topic: Topic::Sessions, ..delivery.clone() }));
         }
         self.deliveries.push(Arc::new(delivery));
         Ok(())
     }
+}
+
+fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Timestamp) -> event::ActiveModel {
+    let mut row = event::ActiveModel {
+        kind: Set(kind_of(event)),
+        position: Set(position),
+        created_at: Set(occurred_at),
+        ..Default::default()
+    };
+    match topic {
+        Topic::Conversation(conversation_id) => row.conversation_id = Set(Some(conversation_id)),
+        Topic::User(user_id) => row.user_id = Set(Some(user_id)),
+        Topic::Sessions => {}
+    }
+    match event {
+        Event::Message { message, .. } => row.message_id = Set(Some(message.id)),
+        Event::ConversationChanged { .. } => {}
+        Event::MemberChanged { user, .. } => row.user_id = Set(Some(user.id)),
+        Event::MemberRemoved { user_id, .. } => row.user_id = Set(Some(*user_id)),
+        Event::ConversationDeleted { .. } => {}
+        Event::ReadMoved { user, .. } => row.user_id = Set(Some(user.id)),
+        Event::InviteChanged { invite_id } => row.invite_id = Set(Some(*invite_id)),
+        Event::FriendshipChanged { other_id } => row.subject_id = Set(Some(*other_id)),
+        // Not `conversation_id`: that says who hears it, and this is for one person.
+        Event::ConversationJoined { conversation_id, after } => {
+            row.joined_id = Set(Some(*conversation_id));
+            row.position = Set(Some(*after));
+        }
+        Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
+        Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
+        Event::ReceiptsSwitched { .. } => {}
+    }
+    row
 }
 
 fn kind_of(event: &Event) -> event::Kind {
@@ -118,5 +153,6 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::ConversationJoined { .. } => event::Kind::ConversationJoined,
         Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
+        Event::ReceiptsSwitched { .. } => event::Kind::ReceiptsSwitched,
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use async_graphql::ID;
 use entity::{
     ConversationId, InviteId, MessageId, SessionId, UserId, account, block, conversation, data_export, friendship,
-    invite, member, message, session, user,
+    invite, member, message, reaction, session, user,
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect};
 use serde::Serialize;
@@ -51,7 +51,8 @@ pub(super) async fn write(
     blocked(app, user_id, archive).await?;
     invites(app, user_id, archive).await?;
     memberships(app, user_id, archive).await?;
-    messages(app, user_id, archive).await
+    messages(app, user_id, archive).await?;
+    reactions(app, user_id, archive).await
 }
 
 /// One JSON object, written member by member, that leaves in parts.
@@ -127,6 +128,7 @@ struct Profile {
     email: String,
     email_verified_at: Option<DateTime>,
     phone: Option<String>,
+    read_receipts: bool,
 }
 
 impl Profile {
@@ -140,6 +142,7 @@ impl Profile {
             email: account.email,
             email_verified_at: account.email_verified_at.map(Into::into),
             phone: account.phone,
+            read_receipts: account.read_receipts,
         }
     }
 }
@@ -417,6 +420,37 @@ async fn messages(app: &App, user_id: UserId, archive: &mut Archive<'_>) -> Resu
                 deleted_at: row.deleted_at.map(Into::into),
             };
             archive.item(&message).await?;
+        }
+    }
+    archive.end_list();
+    Ok(())
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reaction {
+    message_id: ID,
+    emoji: String,
+    created_at: DateTime,
+}
+
+async fn reactions(app: &App, user_id: UserId, archive: &mut Archive<'_>) -> Result<(), Interrupted> {
+    use reaction::{Column, Entity};
+    archive.begin_list("reactions")?;
+    let mut after: Option<(MessageId, String)> = None;
+    loop {
+        let mut query = Entity::find().filter(Column::UserId.eq(user_id)).limit(PAGE);
+        if let Some((message_id, emoji)) = after {
+            let same = Column::MessageId.eq(message_id).and(Column::Emoji.gt(emoji));
+            query = query.filter(Column::MessageId.gt(message_id).or(same));
+        }
+        let rows = query.order_by_asc(Column::MessageId).order_by_asc(Column::Emoji).all(app.db.read()).await?;
+        let Some(last) = rows.last() else { break };
+        after = Some((last.message_id, last.emoji.clone()));
+        for row in rows {
+            let reaction =
+                Reaction { message_id: row.message_id.encode(), emoji: row.emoji, created_at: row.created_at.into() };
+            archive.item(&reaction).await?;
         }
     }
     archive.end_list();

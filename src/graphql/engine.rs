@@ -9,6 +9,8 @@
 //! | --- | --- |
 //! | the text is no document | `GRAPHQL_PARSE_FAILED` |
 //! | the document does not fit the schema | `GRAPHQL_VALIDATION_FAILED` |
+//! | the request names a document that is not known | as [`persisted`] says |
+//! | only trusted documents run here, and it is none | `DOCUMENT_NOT_TRUSTED` |
 //! | a limit of the guard | `TOO_COMPLEX` |
 //! | the operation's name, a variable or an argument | `BAD_USER_INPUT` |
 //! | a resolver's [`Error`] | [`Error::code`] |
@@ -34,11 +36,15 @@ use super::{
     CurrentLoaders, KithSchema, build_schema,
     documents::{CachedDocument, DocumentCache, DocumentError},
     guard,
+    persisted::{self, Name, PersistedQueries},
+    trusted::TrustedDocuments,
 };
 use crate::{
     app::App,
     auth::RequestContext,
+    config::TrustedMode,
     error::{Error, retry_after_seconds},
+    rate_limits::{self, Counted, TooMuch},
     server::metrics::{OperationMeters, Outcome},
 };
 
@@ -56,6 +62,10 @@ pub struct Engine {
     pub app: Arc<App>,
     pub schema: KithSchema,
     pub documents: DocumentCache,
+    /// Texts that clients sent once and name since.
+    persisted: PersistedQueries,
+    /// Documents of one's own clients, if any were named.
+    trusted: Option<TrustedDocuments>,
     /// Mutations on their way. They end by themselves, also when their client has gone; a server that closes waits
     /// for them.
     pub mutations: TaskTracker,
@@ -63,17 +73,39 @@ pub struct Engine {
     meters: OperationMeters,
 }
 
-/// What a client sends, on every transport.
+/// What a client sends, on every transport. It has a `query` or names its document.
 #[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(try_from = "Sent")]
 pub struct GraphqlRequest {
-    pub query: String,
-    #[serde(default)]
+    pub query: Option<String>,
+    /// `documentId`.
+    pub document_id: Option<String>,
     pub operation_name: Option<String>,
-    #[serde(default)]
     pub variables: Option<Variables>,
-    #[serde(default)]
     pub extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent {
+    query: Option<String>,
+    document_id: Option<String>,
+    operation_name: Option<String>,
+    variables: Option<Variables>,
+    extensions: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+impl TryFrom<Sent> for GraphqlRequest {
+    type Error = &'static str;
+
+    fn try_from(sent: Sent) -> Result<Self, Self::Error> {
+        let Sent { query, document_id, operation_name, variables, extensions } = sent;
+        let request = Self { query, document_id, operation_name, variables, extensions };
+        match request.has_document() {
+            true => Ok(request),
+            false => Err("missing field `query`"),
+        }
+    }
 }
 
 /// An operation that passed the guard and can be executed.
@@ -94,12 +126,26 @@ pub struct Executed {
     pub began: bool,
     /// Seconds to wait, if a limit of how often was hit.
     pub retry_after: Option<u64>,
+    /// What was counted for it.
+    pub counted: Vec<Counted>,
 }
 
 /// Why a request was not executed, ready to be sent: never empty, each error with its code.
 pub type RequestErrors = Vec<ServerError>;
 
+impl Prepared {
+    /// The static facts of the operation.
+    fn outline(&self) -> Option<&guard::Outline> {
+        self.document.outline(self.operation_name.as_deref()).ok()
+    }
+}
+
 impl GraphqlRequest {
+    /// Whether there is a text, or something that names one. What names it badly is refused later.
+    pub fn has_document(&self) -> bool {
+        self.query.is_some() || !matches!(self.document_name(), Ok(None))
+    }
+
     /// Reads a request from JSON. Unknown keys are left alone; a batch, a missing `query` or a value of the wrong type
     /// is refused in a sentence, with the code `BAD_USER_INPUT`.
     pub fn from_json(json: &[u8]) -> Result<Self, ServerError> {
@@ -120,15 +166,26 @@ impl GraphqlRequest {
 }
 
 impl Engine {
-    pub fn new(app: Arc<App>) -> Self {
-        Self {
+    /// Fails where the trusted documents cannot be used.
+    pub async fn new(app: Arc<App>) -> Result<Self, Error> {
+        let documents = DocumentCache::new(guard::Limits::default());
+        let trusted = match &app.config.documents.trusted {
+            Some(directory) => Some(TrustedDocuments::load(directory, &documents).await?),
+            None => None,
+        };
+        if let Some(trusted) = &trusted {
+            tracing::info!(n_documents = trusted.len(), mode = ?app.config.documents.mode, "trusted documents");
+        }
+        Ok(Self {
             schema: build_schema(&app),
             introspection: app.config.introspection(),
             app,
-            documents: DocumentCache::new(guard::Limits::default()),
+            documents,
+            persisted: PersistedQueries::default(),
+            trusted,
             mutations: TaskTracker::new(),
             meters: OperationMeters::find(),
-        }
+        })
     }
 
     /// Finds or parses the document, keeps the limits and picks the operation. Whether it fits the schema shows when
@@ -142,13 +199,13 @@ impl Engine {
     }
 
     fn try_prepare(&self, request: GraphqlRequest) -> Result<Prepared, ServerError> {
+        let name = request.document_name()?;
+        let text = request.sent_text(name.as_ref());
+        let document = self.find_document(name.as_ref(), text)?;
+        let keeps = text.is_some() && self.trusted_only().is_none();
         // Some clients send an empty name where they have none.
         let operation_name = request.operation_name.filter(|name| !name.is_empty());
         let mut variables = request.variables.unwrap_or_default();
-        // The parser is not ours: a panic in it may cost a request, but not the other operations of a socket.
-        let document = catch_unwind(AssertUnwindSafe(|| self.documents.get(&request.query)))
-            .map_err(|_| coded("The document cannot be read.", "GRAPHQL_PARSE_FAILED"))?
-            .map_err(|error| document_error(&error))?;
         let refused = |refusal: guard::Refusal| coded(refusal.to_string(), refusal.code());
         let outline = document.outline(operation_name.as_deref()).map_err(refused)?;
         // The library would answer null where its own schema says there is no null.
@@ -160,7 +217,50 @@ impl Engine {
         fill_in_defaults(&document, operation_name.as_deref(), &mut variables);
         guard::cost(&document.document, operation_name.as_deref(), &variables, self.documents.limits())
             .map_err(refused)?;
+        if let Some(name) = name.filter(|name| name.is_hash && keeps) {
+            self.persisted.keep(&name.id, &document.source);
+        }
         Ok(Prepared { document, operation_name, variables, kind })
+    }
+
+    /// The document that a request has or names.
+    fn find_document(&self, name: Option<&Name>, text: Option<&str>) -> Result<Arc<CachedDocument>, ServerError> {
+        let by_id = |name: &Name| self.trusted.as_ref().and_then(|trusted| trusted.by_id(&name.id)).cloned();
+        match (name, text) {
+            (None, None) => Err(bad_request("The request has no query.")),
+            (None, Some(text)) => self.document_of(text),
+            (Some(name), Some(text)) => match by_id(name) {
+                Some(document) if *document.source == *text => Ok(document),
+                Some(_) => Err(persisted::mismatch()),
+                None if !name.is_hash => Err(persisted::unknown_id()),
+                None if !persisted::is_hash_of(&name.id, text) => Err(persisted::mismatch()),
+                None => self.document_of(text),
+            },
+            (Some(name), None) => match by_id(name) {
+                Some(document) => Ok(document),
+                None if !name.is_hash => Err(persisted::unknown_id()),
+                None if self.trusted_only().is_some() => Err(persisted::not_supported()),
+                None => self.document_of(&self.persisted.get(&name.id).ok_or_else(persisted::not_found)?),
+            },
+        }
+    }
+
+    fn document_of(&self, text: &str) -> Result<Arc<CachedDocument>, ServerError> {
+        if let Some(document) = self.trusted.as_ref().and_then(|trusted| trusted.by_text(text)) {
+            return Ok(Arc::clone(document));
+        }
+        if self.trusted_only().is_some() {
+            return Err(coded("Only the documents that this server knows run on it.", "DOCUMENT_NOT_TRUSTED"));
+        }
+        // The parser is not ours: a panic in it may cost a request, but not the other operations of a socket.
+        catch_unwind(AssertUnwindSafe(|| self.documents.get(text)))
+            .map_err(|_| coded("The document cannot be read.", "GRAPHQL_PARSE_FAILED"))?
+            .map_err(|error| document_error(&error))
+    }
+
+    /// The trusted documents, where nothing else runs.
+    fn trusted_only(&self) -> Option<&TrustedDocuments> {
+        self.trusted.as_ref().filter(|_| self.app.config.documents.mode == TrustedMode::Only)
     }
 
     /// Executes a query or mutation and finishes its answer. Never longer than [`TIME_LIMIT`]; a panic of a resolver
@@ -188,6 +288,7 @@ impl Engine {
                 )]),
                 began: false,
                 retry_after: None,
+                counted: Vec::new(),
             },
         };
         let outcome = match &executed {
@@ -201,8 +302,19 @@ impl Engine {
 
     async fn run(&self, prepared: Prepared, context: RequestContext) -> Executed {
         let request_id = Arc::clone(&context.request_id);
+        let fields = match prepared.kind {
+            OperationType::Mutation => prepared.outline().map(|outline| outline.root_fields.clone()),
+            OperationType::Query | OperationType::Subscription => None,
+        };
+        let caller = context.caller;
         let request = self.request(prepared, context, CurrentLoaders::new(&self.app));
-        let execution = AssertUnwindSafe(self.schema.execute(request)).catch_unwind();
+        let execution = rate_limits::counted(async {
+            if let Some(fields) = fields {
+                self.app.rate_limits.check_fields(&fields, &caller).await?;
+            }
+            Ok::<_, Error>(self.schema.execute(request).await)
+        });
+        let execution = AssertUnwindSafe(execution).catch_unwind();
         let in_time = async {
             tokio::select! {
                 biased;
@@ -211,10 +323,11 @@ impl Engine {
             }
         };
         match in_time.await {
-            Ok(Ok(mut response)) => {
+            Ok(Ok((Err(error), counted))) => Executed { counted, ..Executed::failed(error, &request_id) },
+            Ok(Ok((Ok(mut response), counted))) => {
                 let began = has_begun(&response);
                 let retry_after = finish(&mut response, began, &request_id);
-                Executed { response, began, retry_after }
+                Executed { response, began, retry_after, counted }
             }
             Ok(Err(_)) => Executed::failed(Error::Internal("a resolver panicked".into()), &request_id),
             Err(cause) => Executed::failed(Error::Unavailable(cause.into()), &request_id),
@@ -245,7 +358,7 @@ impl Executed {
         let error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
         let mut response = Response::from_errors(vec![ServerError { locations: Vec::new(), ..error }]);
         let retry_after = finish(&mut response, true, request_id);
-        Self { response, began: true, retry_after }
+        Self { response, began: true, retry_after, counted: Vec::new() }
     }
 }
 
@@ -292,9 +405,18 @@ fn finish_error(error: &mut ServerError, began: bool, request_id: &str) -> Optio
                 error.message = fault.to_string();
                 set_extension(error, "requestId", request_id);
             }
-            if let Error::RateLimited(wait) = fault {
-                let seconds = retry_after_seconds(wait);
+            if let Error::RateLimited(limited) = fault {
+                let seconds = retry_after_seconds(&limited.wait);
                 set_extension(error, "retryAfter", seconds);
+                match limited.what {
+                    TooMuch::Action(action, rule) => {
+                        set_extension(error, "action", action.name());
+                        set_extension(error, "limit", rule.limit);
+                        set_extension(error, "periodSeconds", rule.period.as_secs());
+                    }
+                    TooMuch::OpenStreams(limit) => set_extension(error, "limit", limit),
+                    TooMuch::Work => {}
+                }
                 retry_after = Some(seconds);
             }
             set_extension(error, "code", fault.code());
@@ -437,6 +559,7 @@ mod tests {
     use async_graphql::Pos;
 
     use super::*;
+    use crate::rate_limits::{Action, Limited, Rule};
 
     /// An error as it comes out of a resolver's field.
     fn of_field(error: impl Into<async_graphql::Error>) -> Response {
@@ -457,7 +580,7 @@ mod tests {
             (Error::NotFound("x"), "NOT_FOUND"),
             (Error::Forbidden("x"), "FORBIDDEN"),
             (Error::bad_input("x"), "BAD_USER_INPUT"),
-            (Error::RateLimited(Duration::from_millis(1)), "RATE_LIMITED"),
+            (Error::busy(Duration::from_millis(1)), "RATE_LIMITED"),
             (Error::Unavailable("secret cause".into()), "UNAVAILABLE"),
             (Error::internal("secret cause"), "INTERNAL"),
         ] {
@@ -486,9 +609,18 @@ mod tests {
 
     #[test]
     fn a_limit_says_how_long_to_wait() {
-        let (error, retry_after) = finished(of_field(Error::RateLimited(Duration::from_millis(2100))));
-        assert_eq!(error["extensions"]["retryAfter"], 3);
+        let (error, retry_after) = finished(of_field(Error::busy(Duration::from_millis(2100))));
+        assert_eq!(error["extensions"], serde_json::json!({"code": "RATE_LIMITED", "retryAfter": 3}));
         assert_eq!(retry_after, Some(3));
+        let rule = Rule { limit: 60, period: Duration::from_secs(10) };
+        let limited = Limited { what: TooMuch::Action(Action::SendMessage, rule), wait: Duration::from_millis(900) };
+        let (error, retry_after) = finished(of_field(Error::RateLimited(limited)));
+        let expected = serde_json::json!({
+            "code": "RATE_LIMITED", "retryAfter": 1, "action": "SEND_MESSAGE", "limit": 60, "periodSeconds": 10,
+        });
+        assert_eq!(error["extensions"], expected);
+        assert_eq!(error["message"], "You send messages too fast. Try again in 1 s.");
+        assert_eq!(retry_after, Some(1));
     }
 
     #[test]

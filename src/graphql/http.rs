@@ -9,6 +9,7 @@
 //! | `GET` of a query | its result |
 //! | `GET` of a mutation | 405 |
 //! | subscription | 400, and where subscriptions are |
+//! | mutation, at a process of the role `realtime` | 421, see [`crate::server::roles`] |
 //! | another method | 405 |
 //! | `Accept` that allows neither type | 406 |
 //! | no well-formed request: broken JSON, a batch, no `query`, wrong types | 400 |
@@ -33,7 +34,14 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Executed, GraphqlRequest, bad_request, coded};
-use crate::server::{ServerState, request::context_of};
+use crate::{
+    rate_limits,
+    server::{
+        ServerState,
+        request::context_of,
+        roles::{misdirected, misdirected_response},
+    },
+};
 
 /// Most bytes of a request's body.
 pub const MAX_BODY: usize = 128 * 1024;
@@ -149,8 +157,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
         }
         OperationType::Query | OperationType::Mutation => {}
     }
+    let role = state.app.config.server.role;
+    if let Some(error) = misdirected(role, prepared.kind) {
+        return misdirected_response(role, error);
+    }
     let context = context_of(parts, state);
-    let Executed { response, began, retry_after } = state.engine.execute(prepared, context).await;
+    let Executed { response, began, retry_after, counted } = state.engine.execute(prepared, context).await;
     let mut answer = if began {
         encode(StatusCode::OK, media_type, &response)
     } else {
@@ -159,6 +171,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
     if let Some(seconds) = retry_after {
         answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
+    if let Some((policies, limits)) = rate_limits::header_fields(&counted) {
+        for (name, value) in [("ratelimit-policy", policies), ("ratelimit", limits)] {
+            let value = HeaderValue::try_from(value).expect("names and numbers can stand in a header");
+            answer.headers_mut().insert(name, value);
+        }
+    }
     answer
 }
 
@@ -166,10 +184,12 @@ async fn execute(state: &ServerState, parts: &Parts, request: GraphqlRequest, me
 
 /// Reads a request from a URL's query. Names are as in a body; `variables` and `extensions` are JSON.
 fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
-    let (mut document, mut operation_name, mut variables, mut extensions) = (None, None, None, None);
+    let (mut document, mut document_id) = (None, None);
+    let (mut operation_name, mut variables, mut extensions) = (None, None, None);
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let place = match &*name {
             "query" => &mut document,
+            "documentId" => &mut document_id,
             "operationName" => &mut operation_name,
             "variables" => &mut variables,
             "extensions" => &mut extensions,
@@ -181,8 +201,9 @@ fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
     }
     let parse_error = |name: &str| bad_request(format!("The parameter {name} must be a JSON object."));
     let given = |text: &std::borrow::Cow<'_, str>| !text.is_empty();
-    Ok(GraphqlRequest {
-        query: document.filter(given).ok_or_else(|| bad_request("The parameter query is missing."))?.into_owned(),
+    let request = GraphqlRequest {
+        query: document.filter(given).map(Into::into),
+        document_id: document_id.map(Into::into),
         operation_name: operation_name.map(Into::into),
         variables: match variables.filter(given) {
             Some(text) => serde_json::from_str(&text).map_err(|_| parse_error("variables"))?,
@@ -192,7 +213,11 @@ fn from_query_string(query: &str) -> Result<GraphqlRequest, ServerError> {
             Some(text) => serde_json::from_str(&text).map_err(|_| parse_error("extensions"))?,
             None => None,
         },
-    })
+    };
+    match request.has_document() {
+        true => Ok(request),
+        false => Err(bad_request("The parameter query is missing.")),
+    }
 }
 
 /// Whether the body is JSON in UTF-8 as it is, or a sentence why not.
@@ -412,7 +437,12 @@ fn encode(status: StatusCode, media_type: MediaType, body: &impl Serialize) -> R
 
 /// An answer of the server that is not the schema's: an unknown path, a refused origin.
 pub fn plain_refusal(status: StatusCode, message: &str, code: &'static str) -> Response {
-    encode_refusal(status, MediaType::Json, &[coded(message, code)])
+    plain_refusals(status, &[coded(message, code)])
+}
+
+/// As [`plain_refusal`], with errors of more than a code.
+pub fn plain_refusals(status: StatusCode, errors: &[ServerError]) -> Response {
+    encode_refusal(status, MediaType::Json, errors)
 }
 
 #[cfg(test)]
@@ -498,11 +528,17 @@ mod tests {
         let request =
             from_query_string("query=%7Ba%7D&operationName=A&variables=%7B%22a%22%3A1%7D&token=t&extensions=")
                 .expect("is read");
-        assert_eq!((&*request.query, request.operation_name.as_deref()), ("{a}", Some("A")));
+        assert_eq!((request.query.as_deref(), request.operation_name.as_deref()), (Some("{a}"), Some("A")));
         assert_eq!(request.variables.expect("are there").len(), 1);
-        for bad in
-            ["", "query=", "query=a&query=b", "query=a&variables=1", "query=a&variables=[]", "query=a&extensions=1"]
-        {
+        for bad in [
+            "",
+            "query=",
+            "documentId=",
+            "query=a&query=b",
+            "query=a&variables=1",
+            "query=a&variables=[]",
+            "query=a&extensions=1",
+        ] {
             assert!(from_query_string(bad).is_err(), "{bad}");
         }
         let with_null = from_query_string("query=a&variables=null&extensions=null").expect("is read");

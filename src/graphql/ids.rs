@@ -32,8 +32,13 @@ pub fn decode_argument<I: GlobalId>(id: &ID, argument: &'static str) -> Result<I
 
 /// For mutation inputs: a bad id is told like any other bad field.
 pub fn decode_field<I: GlobalId>(id: &ID, field: &str) -> Result<I, Refusal> {
+    decode_path(id, &[field])
+}
+
+/// As [`decode_field`], for a field nested in the input.
+pub fn decode_path<I: GlobalId>(id: &ID, path: &[&str]) -> Result<I, Refusal> {
     I::decode(id).ok_or_else(|| {
-        Refusal::new(UserErrorCode::InvalidInput, format!("This is not {}", description::<I>())).of_field(field)
+        Refusal::new(UserErrorCode::InvalidInput, format!("This is not {}", description::<I>())).of_path(path)
     })
 }
 

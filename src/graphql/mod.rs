@@ -2,39 +2,69 @@
 
 pub mod documents;
 pub mod engine;
+pub mod federation;
 pub mod guard;
 pub mod http;
 pub mod ids;
 pub mod loaders;
 pub mod node;
 pub mod pagination;
+pub mod persisted;
 pub mod scalars;
 pub mod sse;
 mod streaming;
+pub mod trusted;
 pub mod ws;
 
 use std::sync::Arc;
 
-use async_graphql::{Context, MergedObject, MergedSubscription, SDLExportOptions, Schema, SchemaBuilder};
+use async_graphql::{
+    Context, MergedObject, MergedSubscription, ObjectType, Request, Response, SDLExportOptions, Schema, SchemaBuilder,
+};
+use futures_util::{StreamExt, stream::BoxStream};
 
 use self::loaders::Loaders;
 use crate::{
     app::App,
     auth::{RequestContext, Viewer},
+    config::Switch,
     error::Error,
 };
 
 /// The schema of the whole server.
-pub type KithSchema = Schema<Query, Mutation, Subscription>;
+#[derive(Clone)]
+pub enum KithSchema {
+    Plain(Schema<Query, Mutation, Subscription>),
+    /// With what a federation router asks for.
+    Subgraph(Schema<SubgraphQuery, Mutation, Subscription>),
+}
 
-/// Everything that can be asked.
-#[derive(MergedObject, Default)]
-pub struct Query(
-    crate::accounts::graphql::AccountQuery,
-    node::NodeQuery,
-    crate::users::graphql::UserQuery,
-    crate::conversations::graphql::ConversationQuery,
-);
+/// A root of queries, made of those of the slices.
+macro_rules! query_of {
+    ($(#[$doc:meta])* $name:ident $(, $more:ty)*) => {
+        $(#[$doc])*
+        #[derive(MergedObject, Default)]
+        #[graphql(name = "Query")]
+        pub struct $name(
+            crate::accounts::graphql::AccountQuery,
+            node::NodeQuery,
+            crate::users::graphql::UserQuery,
+            crate::conversations::graphql::ConversationQuery,
+            crate::messages::graphql::MessageQuery,
+            $($more,)*
+        );
+    };
+}
+
+query_of! {
+    /// Everything that can be asked.
+    Query
+}
+
+query_of! {
+    /// Everything that can be asked, also by a federation router.
+    SubgraphQuery, federation::FederationQuery
+}
 
 /// Everything that can be changed.
 #[derive(MergedObject, Default)]
@@ -43,6 +73,7 @@ pub struct Mutation(
     crate::exports::graphql::ExportMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
+    crate::groups::graphql::GroupMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
 );
@@ -57,7 +88,18 @@ pub struct Subscription(
 
 /// The schema with all that resolvers ask the context for, except what is the request's.
 pub fn build_schema(app: &Arc<App>) -> KithSchema {
-    let mut schema = assemble().data(Arc::clone(app));
+    if app.config.documents.federation == Switch::On {
+        KithSchema::Subgraph(configure(app, assemble()).finish())
+    } else {
+        KithSchema::Plain(configure(app, assemble()).finish())
+    }
+}
+
+fn configure<Q: ObjectType + 'static>(
+    app: &Arc<App>,
+    schema: SchemaBuilder<Q, Mutation, Subscription>,
+) -> SchemaBuilder<Q, Mutation, Subscription> {
+    let mut schema = schema.data(Arc::clone(app));
     if !app.config.introspection() {
         schema = schema.disable_introspection();
     }
@@ -65,18 +107,36 @@ pub fn build_schema(app: &Arc<App>) -> KithSchema {
         // "Did you mean …?" would tell the schema a field at a time.
         schema = schema.disable_suggestions();
     }
-    schema.finish()
+    schema
+}
+
+impl KithSchema {
+    /// Executes a query or a mutation.
+    pub async fn execute(&self, request: Request) -> Response {
+        match self {
+            Self::Plain(schema) => schema.execute(request).await,
+            Self::Subgraph(schema) => schema.execute(request).await,
+        }
+    }
+
+    /// Executes a subscription.
+    pub fn execute_stream(&self, request: Request) -> BoxStream<'static, Response> {
+        match self {
+            Self::Plain(schema) => schema.execute_stream(request).boxed(),
+            Self::Subgraph(schema) => schema.execute_stream(request).boxed(),
+        }
+    }
 }
 
 /// The schema in the schema definition language, with descriptions.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by().use_space_ident().indent_width(2);
-    assemble().finish().sdl_with_options(options)
+    assemble::<Query>().finish().sdl_with_options(options)
 }
 
-fn assemble() -> SchemaBuilder<Query, Mutation, Subscription> {
+fn assemble<Q: ObjectType + Default + 'static>() -> SchemaBuilder<Q, Mutation, Subscription> {
     // The guard has refused what nests deeper; the library's own walk would expand every spread again.
-    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+    Schema::build(Q::default(), Mutation::default(), Subscription::default())
         .register_output_type::<node::Node>()
         .register_output_type::<node::ConversationIsNode>()
         .limit_recursive_depth(2 * guard::MAX_NESTING)

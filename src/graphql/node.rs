@@ -16,7 +16,7 @@ use super::{
 use crate::{
     accounts::graphql::{Session, Viewer, session_node, viewer_node},
     auth,
-    conversations::graphql::{Conversation, DirectConversation},
+    conversations::graphql::{Conversation, DirectConversation, Group},
     error::Error,
     exports::graphql::{DataExport, data_export_node},
     graphql::loaders,
@@ -37,6 +37,7 @@ pub enum Node {
     Session(Session),
     Invite(Invite),
     Conversation(DirectConversation),
+    Group(Group),
     Message(Message),
     DataExport(DataExport),
 }
@@ -126,7 +127,7 @@ impl NodeQuery {
 }
 
 /// Looks ids up with a number of statements that does not depend on how many there are.
-async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
+pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
     let ids = ids.iter().map(AnyId::decode).collect::<Result<Vec<_>, _>>()?;
     let app = app(ctx);
     let user_ids: Vec<UserId> =
@@ -144,9 +145,12 @@ async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Ve
             AnyId::Viewer(id) => viewer_node(viewer, id).map(Node::Viewer),
             AnyId::Session(id) => session_node(app, viewer, id).await?.map(Node::Session),
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
-            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id)
-                .await?
-                .map(|reader| Node::Conversation(DirectConversation::new(reader.conversation().clone()))),
+            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id).await?.map(|reader| {
+                match Conversation::of(&reader) {
+                    Conversation::Direct(direct) => Node::Conversation(direct),
+                    Conversation::Group(group) => Node::Group(group),
+                }
+            }),
             AnyId::DataExport(id) => data_export_node(app, viewer, id).await?.map(Node::DataExport),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?

@@ -20,7 +20,7 @@ pub const MAX_PAGE_SIZE: u64 = 100;
 pub const DEFAULT_PAGE_SIZE: u64 = 25;
 
 /// Where a page lies in its list.
-#[derive(Clone, Debug, PartialEq, Eq, SimpleObject)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, SimpleObject)]
 pub struct PageInfo {
     /// Whether there is more after `endCursor`.
     pub has_next_page: bool,

@@ -8,6 +8,8 @@
 //! | a result | `event: next` with the result |
 //! | the operation is over | `event: complete` |
 //! | refused before execution | `event: next` with the errors, then `event: complete`, as the protocol asks |
+//! | a mutation, at a process of the role `realtime` | 421 |
+//! | too many connections of this address, by way of a proxy | 429 |
 //! | no well-formed request, or not one for here | 400, 405, 406, 408, 413, 415, as at `/graphql` |
 //! | a bad or expired token | 401, which clients retry, asking for another token |
 //! | the session is revoked | `event: next` with UNAUTHENTICATED, then `event: complete`: nothing to come back for |
@@ -42,7 +44,12 @@ use crate::{
         self, Subscription,
         outbox::{Closed, Outgoing},
     },
-    server::{ServerState, request::context_of},
+    server::{
+        ServerState,
+        addresses::Place,
+        request::{context_of, place_of},
+        roles::{misdirected, misdirected_response},
+    },
 };
 
 /// After how long a silent stream sends a comment.
@@ -87,6 +94,10 @@ async fn serve(state: &ServerState, request: Request) -> Result<Response, Box<Re
         Ok(prepared) => prepared,
         Err(errors) => return Ok(event_stream(refused(&errors))),
     };
+    let role = state.app.config.server.role;
+    if let Some(error) = misdirected(role, prepared.kind) {
+        return Err(Box::new(misdirected_response(role, error)));
+    }
     match prepared.kind {
         OperationType::Mutation if parts.method == Method::GET => {
             Err(refuse_method("Mutations are sent by POST.", "POST"))
@@ -105,10 +116,11 @@ async fn serve(state: &ServerState, request: Request) -> Result<Response, Box<Re
         }
         OperationType::Subscription => {
             let caller = context.caller;
+            let place = place_of(state, &parts)?;
             let reader = Reader::new();
             match delivery::subscribe(&state.engine, prepared, context, &reader, Arc::from("")).await {
                 Ok(subscription) => {
-                    let events = Events::new(state, &caller, reader, subscription);
+                    let events = Events::new(state, &caller, reader, subscription, place);
                     Ok(event_stream(Body::from_stream(stream::unfold(events, Events::next))))
                 }
                 Err(response) => Ok(event_stream(refused(&response.errors))),
@@ -131,12 +143,19 @@ struct Events {
     is_over: bool,
     batch: VecDeque<Outgoing>,
     _counted: [Counted; 2],
+    _place: Option<Place>,
     /// A server that closes waits for the stream to end.
     _tracked: TaskTrackerToken,
 }
 
 impl Events {
-    fn new(state: &ServerState, caller: &Caller, reader: Reader, subscription: Subscription) -> Self {
+    fn new(
+        state: &ServerState,
+        caller: &Caller,
+        reader: Reader,
+        subscription: Subscription,
+        place: Option<Place>,
+    ) -> Self {
         let (watch, expires_at) = match caller {
             Caller::SignedIn { viewer, expires_at } => (
                 Some(state.app.revocations.watch(viewer.session_id())),
@@ -156,6 +175,7 @@ impl Events {
             is_over: false,
             batch: VecDeque::new(),
             _counted: [Counted::socket("sse"), Counted::subscription()],
+            _place: place,
             _tracked: state.sockets.token(),
         }
     }

@@ -117,6 +117,11 @@ pub(super) fn answerable_row(
     Ok(PendingInvite { row, invitee_id, next })
 }
 
+/// Whether somebody is the one who is asked by an invite, and may still answer.
+pub(super) fn is_asked(row: &invite::Model, user_id: UserId, now: Timestamp) -> bool {
+    row.invitee_id == Some(user_id) && !row.hidden && status_of(row, now) == InviteStatus::Pending
+}
+
 /// The side that the viewer, who is on one of them, is on.
 pub(super) fn role_of(row: &invite::Model, viewer: &Viewer) -> Role {
     if row.inviter_id == viewer.user_id() { Role::Inviter } else { Role::Invitee }

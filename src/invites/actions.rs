@@ -1,6 +1,6 @@
 //! Sending and answering invites.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use entity::{
     ConversationId, InviteId, Timestamp, UserId,
@@ -8,10 +8,13 @@ use entity::{
 };
 
 use super::{
-    FRIEND_INVITE_SECONDS, MAX_PENDING,
+    FRIEND_INVITE_SECONDS, GROUP_INVITE_SECONDS, MAX_PENDING,
     access::{self, PendingInvite},
     store,
-    types::{Answer, Holder, InviteStatus, Note, SendDecision, SendFacts, Unanswerable, judge_send},
+    types::{
+        Answer, GroupSendFacts, Holder, InviteStatus, Note, SendDecision, SendFacts, Unanswerable, judge_group_send,
+        judge_send,
+    },
 };
 use crate::{
     app::App,
@@ -22,6 +25,7 @@ use crate::{
         self,
         types::{Pair, lock_sender},
     },
+    groups::{self, access::Act, actions::Unjoinable},
     rate_limits::Action,
     users::{self, types::Username},
 };
@@ -43,24 +47,53 @@ pub struct Changed {
 /// `ALREADY_FRIENDS`, `ALREADY_INVITED`, `LIMIT_REACHED`. Who has blocked the viewer gets a hidden invite, which
 /// the viewer cannot tell from one that is not answered.
 pub async fn send_to_friend(app: &App, viewer: &Viewer, username: &str, note: Option<&str>) -> Outcome<Changed> {
-    let (username, note) = parse(username, note)?;
+    let (username, note) = parse("friend", username, note)?;
     app.rate_limits.check(Action::SendInvite, &viewer.user_id().0.to_string()).await?;
-    let invitee = users::store::by_username(&app.db, &username).await?.ok_or_else(nobody)?;
+    let invitee = users::store::by_username(&app.db, &username).await?.ok_or_else(|| nobody("friend"))?;
     if invitee.id == viewer.user_id() {
-        let message = "You cannot invite yourself.";
-        return Err(Refusal::new(UserErrorCode::InvalidInput, message).of_path(&["friend", "username"]).into());
+        return Err(yourself("friend").into());
     }
     for _ in 0..MAX_ATTEMPTS {
         if let Some(changed) = try_send(app, viewer, invitee.id, note.as_ref()).await? {
             return Ok(changed);
         }
     }
-    Err(Error::Unavailable("an invite lost its slot to others again and again".into()).into())
+    Err(lost_slot().into())
 }
 
-/// Accepts an invite: two friends and their conversation, in one transaction.
+/// Invites the person with a username into a group. They must be somebody whom the viewer finds by `user(username)`.
 ///
-/// Refused as [`access::answerable`] says.
+/// Refused with `NOT_FOUND` (no such person, no such group), `INVALID_INPUT` (oneself, a bad note), `FORBIDDEN` (without
+/// the right to invite, or the viewer has blocked them), `ALREADY_MEMBER`, `ALREADY_INVITED` (by whomever),
+/// `LIMIT_REACHED`. Who has blocked the viewer gets a hidden invite, as with friend invites.
+pub async fn send_to_group(
+    app: &App,
+    viewer: &Viewer,
+    group_id: ConversationId,
+    username: &str,
+    note: Option<&str>,
+) -> Outcome<Changed> {
+    let (username, note) = parse("group", username, note)?;
+    app.rate_limits.check(Action::SendInvite, &viewer.user_id().0.to_string()).await?;
+    // Who may not invite learns nothing from the answer about the person.
+    groups::access::look(app, viewer, group_id, Act::Invite).await.map_err(of_group)?;
+    let invitee = users::access::visible_by_name(app, viewer, &username).await?.ok_or_else(|| nobody("group"))?.id();
+    if invitee == viewer.user_id() {
+        return Err(yourself("group").into());
+    }
+    for _ in 0..MAX_ATTEMPTS {
+        if let Some(changed) = try_send_to_group(app, viewer, group_id, invitee, note.as_ref()).await? {
+            return Ok(changed);
+        }
+    }
+    Err(lost_slot().into())
+}
+
+/// Accepts an invite, in one transaction with what it unlocks: two friends and their conversation, or a membership.
+/// Who is in the group already by another door has accepted, and nothing else changes.
+///
+/// Refused as [`access::answerable`] says; with `INVITE_NOT_PENDING` also when the inviter may no longer invite or the
+/// group is deleted; with `LIMIT_REACHED` when the group is full.
 pub async fn accept(app: &App, viewer: &Viewer, id: InviteId) -> Outcome<Changed> {
     let now = app.clock.now();
     let mut tx = Transaction::begin(app).await?;
@@ -108,30 +141,70 @@ pub async fn end_between(
 /// lets those to them expire, and empties what they wrote in any and the addresses that lead to them. The others hear
 /// of it as ever.
 pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
-    for row in store::end_pending_of(tx, user_id).await? {
+    let ended = store::end_pending_of(tx, user_id).await?;
+    let emptied = store::empty_all_of(tx, user_id).await?;
+    let mut told = HashSet::new();
+    for row in ended.into_iter().chain(emptied) {
+        if !told.insert(row.id) {
+            continue;
+        }
         let is_outgoing = row.inviter_id == user_id;
         let other_id = if is_outgoing { row.invitee_id.filter(|_| !row.hidden) } else { Some(row.inviter_id) };
         if let Some(other_id) = other_id {
             tx.record_personal(other_id, Event::InviteChanged { invite_id: row.id }).await?;
         }
     }
-    store::empty_all_of(tx, user_id).await
+    Ok(())
 }
 
-fn parse(username: &str, note: Option<&str>) -> Outcome<(Username, Option<Note>)> {
-    let username = Username::parse(username).map_err(|_| nobody());
+/// For a group whose row lock is held: revokes the pending invites into it that can no longer be accepted, those of one
+/// inviter or all.
+pub async fn end_into_group(
+    tx: &mut Transaction<'_>,
+    group_id: ConversationId,
+    inviter_id: Option<UserId>,
+) -> Result<(), Error> {
+    let revoked = store::revoke_into_group(tx, group_id, inviter_id, tx.app().clock.now()).await?;
+    let events = revoked.iter().flat_map(|row| {
+        let event = Event::InviteChanged { invite_id: row.id };
+        hearers(row).map(move |user_id| (user_id, event.clone()))
+    });
+    tx.record_personal_all(events.collect()).await
+}
+
+fn lost_slot() -> Error {
+    Error::Unavailable("an invite lost its slot to others again and again".into())
+}
+
+fn parse(kind: &str, username: &str, note: Option<&str>) -> Outcome<(Username, Option<Note>)> {
+    let username = Username::parse(username).map_err(|_| nobody(kind));
     let note = note
         .map(Note::parse)
         .transpose()
-        .map_err(|message| Refusal::new(UserErrorCode::InvalidInput, message).of_path(&["friend", "note"]));
+        .map_err(|message| Refusal::new(UserErrorCode::InvalidInput, message).of_path(&[kind, "note"]));
     match (username, note) {
         (Ok(username), Ok(note)) => Ok((username, note.flatten())),
         (username, note) => Err(Failure::Refused(username.err().into_iter().chain(note.err()).collect())),
     }
 }
 
-fn nobody() -> Refusal {
-    Refusal::new(UserErrorCode::NotFound, "Nobody has this username.").of_path(&["friend", "username"])
+/// `kind` is the field of the input that names the kind of invite.
+fn nobody(kind: &str) -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "Nobody has this username.").of_path(&[kind, "username"])
+}
+
+fn yourself(kind: &str) -> Refusal {
+    Refusal::new(UserErrorCode::InvalidInput, "You cannot invite yourself.").of_path(&[kind, "username"])
+}
+
+/// A refusal of the group's gate, told at the place of the group in this input.
+fn of_group(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(refusals) => {
+            Failure::Refused(refusals.into_iter().map(|refusal| refusal.of_path(&["group", "groupId"])).collect())
+        }
+        fault @ Failure::Fault(_) => fault,
+    }
 }
 
 /// One attempt; `None` when another took the slot meanwhile.
@@ -141,7 +214,7 @@ async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&
     let held = pair.lock(&tx).await?;
     held.require(viewer.user_id())?;
     if !held.has(invitee_id) {
-        return Err(nobody().into());
+        return Err(nobody("friend").into());
     }
     let now = app.clock.now();
     let holder = store::holder_of(&tx, &pair.pending_slot()).await?;
@@ -154,7 +227,7 @@ async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&
             .as_ref()
             .map(|row| Holder { viewer_is: access::role_of(row, viewer), expired: access::is_expired(row, now) }),
     };
-    let changed = match (judge_send(facts).map_err(Refusal::from)?, holder) {
+    let changed = match (judge_send(facts).map_err(|refused| refused.refusal("friend"))?, holder) {
         (SendDecision::Accept, Some(row)) => {
             let invite = access::answerable_row(row, viewer, Answer::Accept, now)?;
             accept_pending(&mut tx, invite, now).await?
@@ -164,21 +237,11 @@ async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&
                 store::expire(&tx, &expired).await?;
             }
             let row = invite::Model {
-                id: app.clock.new_id(),
-                kind: Kind::Friend,
-                status: Status::Pending,
-                inviter_id: viewer.user_id(),
-                invitee_id: Some(invitee_id),
-                email: None,
-                token_hash: None,
-                group_id: None,
-                note: note.map(|note| note.as_str().to_owned()),
-                hidden,
                 pending_slot: Some(pair.pending_slot()),
-                created_at: now,
                 expires_at: now.plus_seconds(FRIEND_INVITE_SECONDS),
-                responded_at: None,
+                ..new_row(app, Kind::Friend, viewer, invitee_id, note, hidden, now)
             };
+            lock_sender(&tx, viewer.user_id()).await?;
             match make(&mut tx, row).await? {
                 Some(changed) => changed,
                 None => return Ok(None),
@@ -190,9 +253,85 @@ async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&
     Ok(Some(changed))
 }
 
-/// Writes a new invite; `None` when its slot is taken.
+/// One attempt; `None` when another took the slot meanwhile.
+async fn try_send_to_group(
+    app: &App,
+    viewer: &Viewer,
+    group_id: ConversationId,
+    invitee_id: UserId,
+    note: Option<&Note>,
+) -> Outcome<Option<Changed>> {
+    let mut tx = Transaction::begin(app).await?;
+    // People before conversations.
+    let held = Pair::of(viewer.user_id(), invitee_id).lock(&tx).await?;
+    held.require(viewer.user_id())?;
+    if !held.has(invitee_id) {
+        return Err(nobody("group").into());
+    }
+    lock_sender(&tx, viewer.user_id()).await?;
+    let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group)?;
+    let now = app.clock.now();
+    let slot = group_slot(group_id, invitee_id);
+    let holder = store::holder_of(&tx, &slot).await?;
+    let blocks = friends::store::blocks(&tx, viewer.user_id(), invitee_id).await?;
+    let facts = GroupSendFacts {
+        blocked_by_viewer: blocks.by_viewer,
+        blocked_by_other: blocks.by_other,
+        member: groups::actions::is_member(&tx, &allowed, invitee_id).await?,
+        holder_expired: holder.as_ref().map(|row| access::is_expired(row, now)),
+    };
+    let hidden = match judge_group_send(facts).map_err(|refused| refused.refusal("group"))? {
+        SendDecision::Make { hidden } | SendDecision::Replace { hidden } => hidden,
+        SendDecision::Accept => return Err(Error::internal("an invite into a group cannot cross another").into()),
+    };
+    if let Some(expired) = holder {
+        store::expire(&tx, &expired).await?;
+    }
+    let row = invite::Model {
+        group_id: Some(group_id),
+        pending_slot: Some(slot),
+        expires_at: now.plus_seconds(GROUP_INVITE_SECONDS),
+        ..new_row(app, Kind::Group, viewer, invitee_id, note, hidden, now)
+    };
+    let Some(changed) = make(&mut tx, row).await? else { return Ok(None) };
+    tx.commit().await?;
+    Ok(Some(changed))
+}
+
+/// What only one pending invite into a group may hold, whoever sent it.
+fn group_slot(group_id: ConversationId, invitee_id: UserId) -> String {
+    format!("group:{}:{}", group_id.0.simple(), invitee_id.0.simple())
+}
+
+fn new_row(
+    app: &App,
+    kind: Kind,
+    viewer: &Viewer,
+    invitee_id: UserId,
+    note: Option<&Note>,
+    hidden: bool,
+    now: Timestamp,
+) -> invite::Model {
+    invite::Model {
+        id: app.clock.new_id(),
+        kind,
+        status: Status::Pending,
+        inviter_id: viewer.user_id(),
+        invitee_id: Some(invitee_id),
+        email: None,
+        token_hash: None,
+        group_id: None,
+        note: note.map(|note| note.as_str().to_owned()),
+        hidden,
+        pending_slot: None,
+        created_at: now,
+        expires_at: now,
+        responded_at: None,
+    }
+}
+
+/// Writes a new invite, under the lock of its sender; `None` when its slot is taken.
 async fn make(tx: &mut Transaction<'_>, row: invite::Model) -> Outcome<Option<Changed>> {
-    lock_sender(tx, row.inviter_id).await?;
     if store::count_pending_by(tx, row.inviter_id, row.created_at).await? >= MAX_PENDING {
         let message = format!("You have {MAX_PENDING} pending invites. Wait for answers, or revoke some.");
         return Err(Refusal::new(UserErrorCode::LimitReached, message).into());
@@ -206,19 +345,32 @@ async fn make(tx: &mut Transaction<'_>, row: invite::Model) -> Outcome<Option<Ch
 
 async fn accept_pending(tx: &mut Transaction<'_>, invite: PendingInvite, now: Timestamp) -> Outcome<Changed> {
     let (inviter_id, invitee_id) = (invite.row().inviter_id, invite.invitee_id());
-    match invite.row().kind {
-        Kind::Friend => {
-            let blocks = friends::store::blocks(tx, invitee_id, inviter_id).await?;
-            if blocks.by_viewer || blocks.by_other {
-                return Err(Refusal::from(Unanswerable::NotPending(InviteStatus::Revoked)).into());
-            }
-        }
-        Kind::Group | Kind::Email => return Err(Error::internal("invites of this kind are not made yet").into()),
+    let revoked = || Refusal::from(Unanswerable::NotPending(InviteStatus::Revoked));
+    let blocks = friends::store::blocks(tx, invitee_id, inviter_id).await?;
+    if blocks.by_viewer || blocks.by_other {
+        return Err(revoked().into());
     }
-    let row = store::settle(tx, invite, now).await?;
-    record_changed(tx, &row).await?;
-    let conversation_id = friends::actions::befriend(tx, inviter_id, invitee_id, now).await?;
-    Ok(Changed { invite: Arc::new(row), conversation_id: Some(conversation_id) })
+    match (invite.row().kind, invite.row().group_id) {
+        (Kind::Friend, _) => {
+            let row = store::settle(tx, invite, now).await?;
+            record_changed(tx, &row).await?;
+            let conversation_id = friends::actions::befriend(tx, inviter_id, invitee_id, now).await?;
+            Ok(Changed { invite: Arc::new(row), conversation_id: Some(conversation_id) })
+        }
+        (Kind::Group, Some(group_id)) => {
+            // The group's row before the invite's: a deletion takes them in this order.
+            match groups::actions::add_invited(tx, group_id, inviter_id, invitee_id).await? {
+                Ok(_) | Err(Unjoinable::AlreadyMember) => {}
+                Err(Unjoinable::Gone) => return Err(revoked().into()),
+                Err(full @ Unjoinable::Full) => return Err(full.refusal().into()),
+            }
+            let row = store::settle(tx, invite, now).await?;
+            record_changed(tx, &row).await?;
+            Ok(Changed { invite: Arc::new(row), conversation_id: Some(group_id) })
+        }
+        (Kind::Group, None) => Err(Error::internal("an invite into no group").into()),
+        (Kind::Email, _) => Err(Error::internal("invites of this kind are not made yet").into()),
+    }
 }
 
 async fn end(app: &App, viewer: &Viewer, id: InviteId, answer: Answer) -> Outcome<Changed> {
@@ -233,10 +385,14 @@ async fn end(app: &App, viewer: &Viewer, id: InviteId, answer: Answer) -> Outcom
 
 /// Tells both sides; of a hidden invite only the inviter.
 async fn record_changed(tx: &mut Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
-    let event = Event::InviteChanged { invite_id: row.id };
-    tx.record_personal(row.inviter_id, event.clone()).await?;
-    match row.invitee_id {
-        Some(invitee_id) if !row.hidden => tx.record_personal(invitee_id, event).await,
-        _ => Ok(()),
+    for user_id in hearers(row) {
+        tx.record_personal(user_id, Event::InviteChanged { invite_id: row.id }).await?;
     }
+    Ok(())
+}
+
+/// The inviter, and the invitee of an invite that is not hidden.
+fn hearers(row: &invite::Model) -> impl Iterator<Item = UserId> + use<> {
+    let invitee_id = row.invitee_id.filter(|_| !row.hidden);
+    std::iter::once(row.inviter_id).chain(invitee_id)
 }

@@ -14,11 +14,15 @@ use super::{
 };
 use crate::{
     connection,
-    conversations::{self, graphql::Conversation},
+    conversations::{
+        self,
+        graphql::{Conversation, Group},
+    },
     error::{Error, Outcome, Refusal, payload},
     graphql::{
         app, forget_loaded,
-        ids::{GlobalId, decode_field},
+        ids::{GlobalId, decode_field, decode_path},
+        loaders,
         pagination::{Direction, PageArguments, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
@@ -73,6 +77,22 @@ impl Invite {
             Ok(_) => None,
             Err(error) => Some(Err(error.into())),
         }
+    }
+
+    /// The group to join on acceptance; set for `GROUP`. Null for everybody who is not in the group, but the invitee of
+    /// a pending invite, who sees its name, its description and how many are in it.
+    async fn group(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<Group>> {
+        let group_id = self.0.group_id?;
+        let find = async {
+            let viewer = viewer(ctx)?;
+            if let Some(conversation) = conversations::graphql::load(ctx, group_id).await? {
+                return Ok(conversation.into_group());
+            }
+            let is_asked = access::is_asked(&self.0, viewer.user_id(), app(ctx).clock.now());
+            let row = if is_asked { loaders(ctx).load(group_id).await? } else { None };
+            Ok(row.filter(|row| row.deleted_at.is_none()).map(Group::preview))
+        };
+        find.await.map_err(|error: Error| error.into()).transpose()
     }
 
     /// Words of the inviter.
@@ -155,8 +175,9 @@ pub struct InviteMutation;
 #[Object]
 impl InviteMutation {
     /// Invites somebody. When their invite to the viewer is on its way already, that one is accepted and returned with
-    /// the `conversation`. Rate limited. Refused with `NOT_FOUND`, `INVALID_INPUT`, `FORBIDDEN` (unblock first),
-    /// `ALREADY_FRIENDS`, `ALREADY_INVITED`, `LIMIT_REACHED`.
+    /// the `conversation`. Into a group, its owner and admins invite. Rate limited. Refused with `NOT_FOUND`,
+    /// `INVALID_INPUT`, `FORBIDDEN` (unblock first, or not an admin), `ALREADY_FRIENDS`, `ALREADY_MEMBER`,
+    /// `ALREADY_INVITED`, `LIMIT_REACHED`.
     async fn send_invite(
         &self,
         ctx: &Context<'_>,
@@ -167,12 +188,19 @@ impl InviteMutation {
             SendInviteInput::Friend(FriendInviteInput { username, note }) => {
                 actions::send_to_friend(app, &viewer, &username, note.as_deref()).await
             }
+            SendInviteInput::Group(GroupInviteInput { group_id, username, note }) => {
+                async {
+                    let group_id = decode_path(&group_id, &["group", "groupId"])?;
+                    actions::send_to_group(app, &viewer, group_id, &username, note.as_deref()).await
+                }
+                .await
+            }
         };
         InvitePayload::of(ctx, outcome)
     }
 
     /// Says yes to an invite; what it unlocks is `conversation`. For the invitee. Refused with `NOT_FOUND`, `FORBIDDEN`,
-    /// `INVITE_NOT_PENDING`.
+    /// `INVITE_NOT_PENDING`, and with `LIMIT_REACHED` when the group is full.
     async fn accept_invite(
         &self,
         ctx: &Context<'_>,
@@ -213,6 +241,19 @@ impl InviteMutation {
 pub enum SendInviteInput {
     /// To be friends.
     Friend(FriendInviteInput),
+    /// To join a group.
+    Group(GroupInviteInput),
+}
+
+/// An invite to join a group. For its owner and admins.
+#[derive(InputObject)]
+pub struct GroupInviteInput {
+    /// `conv_…` of the group.
+    group_id: ID,
+    /// The exact username of the person, in any case: somebody whom `user(username)` finds.
+    username: String,
+    /// Words for them, at most 500 characters.
+    note: Option<String>,
 }
 
 /// An invite to be friends.

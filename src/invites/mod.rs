@@ -2,14 +2,16 @@
 //!
 //! One model serves three kinds: to be friends, into a group, by email. An invite is **pending** until it is accepted,
 //! rejected, revoked or expired; that it has expired is seen when it is read. A pending invite holds a **slot** (for a
-//! friend invite, the pair of people), which is unique: of two that want the same slot the database lets one in.
-//! Invites that cross make friends. An invite to somebody who has blocked the inviter is **hidden**: the inviter sees
+//! friend invite, the pair of people; for one into a group, the group and the invitee), which is unique: of two that
+//! want the same slot the database lets one in. Invites to be friends that cross make friends. An invite into a group
+//! is revoked when its sender may no longer invite, and when the group is deleted. An invite to somebody who has blocked the inviter is **hidden**: the inviter sees
 //! it pending, the invitee does not see it, and nothing tells the two cases apart.
 //!
 //! | verb | who | who hears `InviteChanged` |
 //! | --- | --- | --- |
 //! | [`actions::send_to_friend`] | anybody | inviter, invitee |
-//! | [`actions::accept`] | the invitee | inviter, invitee; and `FriendshipChanged`, and the conversation's events |
+//! | [`actions::send_to_group`] | the owner and admins of the group | inviter, invitee |
+//! | [`actions::accept`] | the invitee | inviter, invitee; and `FriendshipChanged`, or the group's, and the conversation's events |
 //! | [`actions::reject`] | the invitee | inviter, invitee |
 //! | [`actions::revoke`] | the inviter | inviter, invitee |
 //!
@@ -20,7 +22,8 @@
 //! | rule | where |
 //! | --- | --- |
 //! | What becomes of an invite | [`types::next`] |
-//! | What becomes of a send | [`types::judge_send`] |
+//! | What becomes of a send | [`types::judge_send`], [`types::judge_group_send`] |
+//! | Who may invite into a group | [`crate::groups::access::may_invite`] |
 //! | Who sees an invite | [`access::visible_invite`] |
 
 pub mod access;
@@ -31,6 +34,9 @@ pub mod types;
 
 #[cfg(test)]
 mod tests;
+
+/// Life of an invite into a group.
+pub const GROUP_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Life of a friend invite.
 pub const FRIEND_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;

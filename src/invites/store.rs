@@ -1,7 +1,7 @@
 //! Statements about invites.
 
 use entity::{
-    Timestamp, UserId,
+    ConversationId, Timestamp, UserId,
     invite::{self, Column, Entity, Status},
 };
 use sea_orm::{
@@ -109,6 +109,25 @@ pub(super) async fn update_pending(
     Ok(updated.into_iter().next())
 }
 
+/// Revokes the pending invites into a group: those of one inviter, or all. As they are then.
+pub(super) async fn revoke_into_group(
+    tx: &Transaction<'_>,
+    group_id: ConversationId,
+    inviter_id: Option<UserId>,
+    now: Timestamp,
+) -> Result<Vec<invite::Model>, Error> {
+    let change = invite::ActiveModel { status: Set(Status::Revoked), pending_slot: Set(None), ..Default::default() };
+    let mut query = Entity::update_many()
+        .set(change)
+        .filter(Column::GroupId.eq(group_id))
+        .filter(Column::Kind.eq(invite::Kind::Group))
+        .filter(has_status(InviteStatus::Pending, now));
+    if let Some(inviter_id) = inviter_id {
+        query = query.filter(Column::InviterId.eq(inviter_id));
+    }
+    Ok(query.exec_with_returning(tx.db()).await?)
+}
+
 /// Ends whatever is pending by or to a person; what this ended.
 pub(super) async fn end_pending_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<invite::Model>, Error> {
     let mut ended = Vec::new();
@@ -124,14 +143,20 @@ pub(super) async fn end_pending_of(tx: &Transaction<'_>, user_id: UserId) -> Res
     Ok(ended)
 }
 
-/// Empties the notes that a person wrote, and the addresses and tokens of invites by and to them.
-pub(super) async fn empty_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+/// Empties the notes that a person wrote, and the addresses and tokens of invites by and to them; what this changed.
+pub(super) async fn empty_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<invite::Model>, Error> {
     let bare = invite::ActiveModel { email: Set(None), token_hash: Set(None), ..Default::default() };
     let by_them = invite::ActiveModel { note: Set(None), ..bare.clone() };
-    for (change, side) in [(by_them, Column::InviterId), (bare, Column::InviteeId)] {
-        Entity::update_many().set(change).filter(side.eq(user_id)).exec(tx.db()).await?;
+    let has_address = || Column::Email.is_not_null().or(Column::TokenHash.is_not_null());
+    let mut emptied = Vec::new();
+    for (change, side, is_full) in [
+        (by_them, Column::InviterId, has_address().or(Column::Note.is_not_null())),
+        (bare, Column::InviteeId, has_address()),
+    ] {
+        let query = Entity::update_many().set(change).filter(side.eq(user_id)).filter(is_full);
+        emptied.extend(query.exec_with_returning(tx.db()).await?);
     }
-    Ok(())
+    Ok(emptied)
 }
 
 /// Which of a viewer's invites to list.

@@ -160,7 +160,7 @@ pub struct Holder {
     pub expired: bool,
 }
 
-/// What becomes of a friend invite.
+/// What becomes of an invite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendDecision {
     /// A new invite.
@@ -171,12 +171,13 @@ pub enum SendDecision {
     Accept,
 }
 
-/// Why a friend invite is refused.
+/// Why an invite is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsendable {
     BlockedByViewer,
     AlreadyFriends,
     AlreadyInvited,
+    AlreadyMember,
 }
 
 pub fn judge_send(facts: SendFacts) -> Result<SendDecision, Unsendable> {
@@ -199,6 +200,41 @@ pub fn judge_send(facts: SendFacts) -> Result<SendDecision, Unsendable> {
     }
 }
 
+/// What is known of the person to invite into a group, for [`judge_group_send`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSendFacts {
+    /// The viewer has blocked them.
+    pub blocked_by_viewer: bool,
+    /// They have blocked the viewer, who must not learn of it.
+    pub blocked_by_other: bool,
+    pub member: bool,
+    /// Whether an invite of them into this group, by anybody, holds the slot; and whether it has expired.
+    pub holder_expired: Option<bool>,
+}
+
+/// What becomes of an invite into a group, whose right to invite is settled.
+pub fn judge_group_send(facts: GroupSendFacts) -> Result<SendDecision, Unsendable> {
+    if facts.member {
+        return Err(Unsendable::AlreadyMember);
+    }
+    if facts.blocked_by_viewer {
+        return Err(Unsendable::BlockedByViewer);
+    }
+    let hidden = facts.blocked_by_other;
+    match facts.holder_expired {
+        None => Ok(SendDecision::Make { hidden }),
+        Some(true) => Ok(SendDecision::Replace { hidden }),
+        Some(false) => Err(Unsendable::AlreadyInvited),
+    }
+}
+
+impl Unsendable {
+    /// For the person at the keyboard; `kind` is the field of the input that names the kind of invite.
+    pub fn refusal(self, kind: &str) -> Refusal {
+        Refusal::from(self).of_path(&[kind, "username"])
+    }
+}
+
 impl From<Unsendable> for Refusal {
     fn from(unsendable: Unsendable) -> Self {
         let (code, message) = match unsendable {
@@ -206,9 +242,10 @@ impl From<Unsendable> for Refusal {
                 (UserErrorCode::Forbidden, "You have blocked this person. Unblock them first.")
             }
             Unsendable::AlreadyFriends => (UserErrorCode::AlreadyFriends, "You are friends already."),
-            Unsendable::AlreadyInvited => (UserErrorCode::AlreadyInvited, "Your invite to this person is pending."),
+            Unsendable::AlreadyInvited => (UserErrorCode::AlreadyInvited, "An invite to this person is pending."),
+            Unsendable::AlreadyMember => (UserErrorCode::AlreadyMember, "This person is in the group already."),
         };
-        Refusal::new(code, message).of_path(&["friend", "username"])
+        Refusal::new(code, message)
     }
 }
 
@@ -319,6 +356,31 @@ mod tests {
             ),
         ] {
             assert_eq!(judge_send(facts), decision, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_send_into_a_group_is_judged_by_what_is_between_it_and_the_person() {
+        let none = GroupSendFacts::default();
+        for (facts, decision) in [
+            (none, Ok(SendDecision::Make { hidden: false })),
+            (GroupSendFacts { blocked_by_other: true, ..none }, Ok(SendDecision::Make { hidden: true })),
+            (GroupSendFacts { blocked_by_viewer: true, ..none }, Err(Unsendable::BlockedByViewer)),
+            (GroupSendFacts { member: true, ..none }, Err(Unsendable::AlreadyMember)),
+            (GroupSendFacts { member: true, blocked_by_other: true, ..none }, Err(Unsendable::AlreadyMember)),
+            (GroupSendFacts { member: true, blocked_by_viewer: true, ..none }, Err(Unsendable::AlreadyMember)),
+            (GroupSendFacts { holder_expired: Some(false), ..none }, Err(Unsendable::AlreadyInvited)),
+            (
+                GroupSendFacts { holder_expired: Some(false), blocked_by_other: true, ..none },
+                Err(Unsendable::AlreadyInvited),
+            ),
+            (GroupSendFacts { holder_expired: Some(true), ..none }, Ok(SendDecision::Replace { hidden: false })),
+            (
+                GroupSendFacts { holder_expired: Some(true), blocked_by_other: true, ..none },
+                Ok(SendDecision::Replace { hidden: true }),
+            ),
+        ] {
+            assert_eq!(judge_group_send(facts), decision, "{facts:?}");
         }
     }
 

@@ -1,21 +1,23 @@
-//! Sending, editing, deleting.
+//! Sending, editing, deleting, reacting.
 
 use std::sync::Arc;
 
-use entity::{ConversationId, MessageId, UserId, conversation, departure, message, user};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QuerySelect};
+use entity::{ConversationId, MessageId, UserId, conversation, departure, member, message, reaction, user};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+};
 
 use super::{
-    access::Own,
+    access::{Own, Readable},
     committer::{Draft, Sent},
-    store,
-    types::{IdempotencyKey, MessageBody},
+    store::{self, count_reactions, reactions_of},
+    types::{Emoji, IdempotencyKey, MAX_EMOJI, MessageBody},
 };
 use crate::{
     app::App,
     auth::Viewer,
     error::{Error, Outcome, Refusal, UserErrorCode},
-    events::{Event, MessageChange, Transaction},
+    events::{EmojiCount, Event, MessageChange, Transaction},
     rate_limits::Action,
 };
 
@@ -48,9 +50,9 @@ pub async fn send(
 /// Replaces the body of a message.
 pub async fn edit(app: &App, own: &Own, body: MessageBody) -> Outcome<Arc<message::Model>> {
     let mut tx = Transaction::begin(app).await?;
-    let (conversation, message) = lock(&tx, own).await?;
+    let (conversation, message) = lock(&tx, own.message(), own.message().sender_id).await?;
     if message.deleted_at.is_some() {
-        return Err(Refusal::new(UserErrorCode::NotFound, "The message was deleted.").of_field("messageId").into());
+        return Err(deleted().into());
     }
     if !conversation.open {
         return Err(not_friends().into());
@@ -62,7 +64,8 @@ pub async fn edit(app: &App, own: &Own, body: MessageBody) -> Outcome<Arc<messag
     row.body = Set(Some(body.into_string()));
     row.edited_at = Set(Some(app.clock.now()));
     let message = row.update(tx.db()).await?;
-    tell(&mut tx, MessageChange::Edited, &message).await?;
+    let reactions = reactions_of(tx.db(), message.id).await?;
+    tell(&mut tx, MessageChange::Edited, &message, reactions).await?;
     tx.commit().await?;
     Ok(Arc::new(message))
 }
@@ -70,7 +73,7 @@ pub async fn edit(app: &App, own: &Own, body: MessageBody) -> Outcome<Arc<messag
 /// Makes a tombstone of a message. Deleting it again changes nothing.
 pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     let mut tx = Transaction::begin(app).await?;
-    let (conversation, message) = lock(&tx, own).await?;
+    let (conversation, message) = lock(&tx, own.message(), own.message().sender_id).await?;
     if message.deleted_at.is_some() {
         return Ok(Arc::new(message));
     }
@@ -78,29 +81,102 @@ pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     row.body = Set(None);
     row.deleted_at = Set(Some(app.clock.now()));
     let message = row.update(tx.db()).await?;
+    reaction::Entity::delete_many().filter(reaction::Column::MessageId.eq(message.id)).exec(tx.db()).await?;
     // After the end of a friendship nobody is told.
     if conversation.open {
-        tell(&mut tx, MessageChange::Deleted, &message).await?;
+        tell(&mut tx, MessageChange::Deleted, &message, Vec::new()).await?;
     }
     tx.commit().await?;
     Ok(Arc::new(message))
 }
 
-/// The row locks of a change, conversation first as everywhere.
-async fn lock(tx: &Transaction<'_>, own: &Own) -> Result<(conversation::Model, message::Model), Error> {
+/// A message with what stands at it.
+pub struct Reacted {
+    pub message: Arc<message::Model>,
+    pub reactions: Vec<EmojiCount>,
+}
+
+/// Puts the viewer's emoji to a message. Where it is already, nothing changes and nobody is told.
+pub async fn add_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Outcome<Reacted> {
+    let (tx, message) = begin_to_react(app, readable).await?;
+    let standing = count_reactions(tx.db(), std::iter::once(message.id)).await?;
+    let place = match standing.iter().find(|(_, standing, ..)| standing == emoji.as_str()) {
+        Some((.., place)) => *place,
+        None if standing.len() >= MAX_EMOJI => {
+            let message = format!("A message has at most {MAX_EMOJI} different emoji. Choose one of them.");
+            return Err(Refusal::new(UserErrorCode::LimitReached, message).of_field("emoji").into());
+        }
+        None => standing.iter().map(|(.., place)| place + 1).max().unwrap_or(1),
+    };
+    let key = (message.id, emoji.as_str().to_owned(), readable.reader().viewer().user_id());
+    let is_new = reaction::Entity::find_by_id(key.clone()).one(tx.db()).await?.is_none();
+    if is_new {
+        let (message_id, emoji, user_id) = key;
+        let row = reaction::Model { message_id, emoji, user_id, place, created_at: app.clock.now() };
+        reaction::Entity::insert(row.into_active_model()).exec_without_returning(tx.db()).await?;
+    }
+    finish_to_react(tx, message, is_new).await
+}
+
+/// Takes the viewer's emoji away from a message. Where it is not, nothing changes and nobody is told.
+pub async fn remove_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Outcome<Reacted> {
+    let (tx, message) = begin_to_react(app, readable).await?;
+    let key = (message.id, emoji.as_str().to_owned(), readable.reader().viewer().user_id());
+    let removed = reaction::Entity::delete_by_id(key).exec(tx.db()).await?;
+    finish_to_react(tx, message, removed.rows_affected > 0).await
+}
+
+/// The gate of a reaction, judged under the conversation's lock: so counts are those of one order of all reactions.
+async fn begin_to_react<'a>(app: &'a App, readable: &Readable) -> Outcome<(Transaction<'a>, message::Model)> {
+    let user_id = readable.reader().viewer().user_id();
+    app.rate_limits.check(Action::React, &user_id.0.to_string()).await?;
+    let tx = Transaction::begin(app).await?;
+    let (conversation, message) = lock(&tx, readable.message(), user_id).await?;
+    if message.deleted_at.is_some() {
+        return Err(deleted().into());
+    }
+    if !conversation.open {
+        return Err(not_friends().into());
+    }
+    Ok((tx, message))
+}
+
+async fn finish_to_react(mut tx: Transaction<'_>, message: message::Model, changed: bool) -> Outcome<Reacted> {
+    let reactions = reactions_of(tx.db(), message.id).await?;
+    if changed {
+        tell(&mut tx, MessageChange::Reacted, &message, reactions.clone()).await?;
+        tx.commit().await?;
+    }
+    Ok(Reacted { message: Arc::new(message), reactions })
+}
+
+/// The row locks of a change, conversation first as everywhere. Refused for who is no longer in the conversation, as
+/// for a message that does not exist: the proof may be of the moment before.
+async fn lock(
+    tx: &Transaction<'_>,
+    message: &message::Model,
+    user_id: UserId,
+) -> Outcome<(conversation::Model, message::Model)> {
     let gone = || Error::internal("a message or its conversation is gone");
-    let conversation = conversation::Entity::find_by_id(own.message().conversation_id).lock_exclusive();
+    let conversation = conversation::Entity::find_by_id(message.conversation_id).lock_exclusive();
     let conversation = conversation.one(tx.db()).await?.ok_or_else(gone)?;
-    let message = message::Entity::find_by_id(own.message().id).lock_exclusive().one(tx.db()).await?;
+    let member = member::Entity::find_by_id((conversation.id, user_id)).one(tx.db()).await?;
+    member.ok_or_else(no_message)?;
+    let message = message::Entity::find_by_id(message.id).lock_exclusive().one(tx.db()).await?;
     Ok((conversation, message.ok_or_else(gone)?))
 }
 
-async fn tell(tx: &mut Transaction<'_>, change: MessageChange, message: &message::Model) -> Result<(), Error> {
+async fn tell(
+    tx: &mut Transaction<'_>,
+    change: MessageChange,
+    message: &message::Model,
+    reactions: Vec<EmojiCount>,
+) -> Result<(), Error> {
     let sender = user::Entity::find_by_id(message.sender_id).one(tx.db()).await?;
     let sender = sender.ok_or_else(|| Error::internal("the sender is gone"))?;
     let conversation_id = message.conversation_id;
-    tx.record(conversation_id, Event::Message { change, message: Arc::new(message.clone()), sender: Arc::new(sender) })
-        .await?;
+    let (message, sender, reactions) = (Arc::new(message.clone()), Arc::new(sender), Some(reactions));
+    tx.record(conversation_id, Event::Message { change, message, sender, reactions }).await?;
     Ok(())
 }
 
@@ -132,6 +208,15 @@ pub async fn empty_keys_of_departed(app: &App) -> Result<usize, Error> {
         }
     }
     Ok(departed.len())
+}
+
+fn deleted() -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "The message was deleted.").of_field("messageId")
+}
+
+/// What somebody is told who may not know that a message exists.
+pub(super) fn no_message() -> Refusal {
+    Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId")
 }
 
 pub(super) fn not_friends() -> Refusal {

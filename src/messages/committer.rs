@@ -16,6 +16,7 @@ use entity::{ConversationId, MessageId, Timestamp, UserId, message, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use super::{
     actions::not_friends,
@@ -143,6 +144,43 @@ impl Reason {
     }
 }
 
+/// What the SQL answers for a draft: the outcome, the message that its key made earlier, and for an added one its
+/// sequence, its position and the sender's columns.
+type Answer = (i16, Option<Uuid>, Option<i64>, Option<i64>, Option<String>, Option<String>, Option<bool>, Option<i64>);
+
+/// The answers are in the order of the drafts.
+fn verdicts(drafts: &[&Draft], answers: Vec<Answer>) -> Result<Vec<Verdict>, sqlx::Error> {
+    if answers.len() != drafts.len() {
+        return Err(sqlx::Error::Protocol(format!("{} verdicts for {} drafts", answers.len(), drafts.len())));
+    }
+    drafts.iter().zip(answers).map(|(draft, answer)| verdict(draft, answer)).collect()
+}
+
+fn verdict(draft: &Draft, answer: Answer) -> Result<Verdict, sqlx::Error> {
+    Ok(match answer {
+        (
+            0,
+            _,
+            Some(sequence),
+            Some(position),
+            Some(username),
+            Some(display_name),
+            Some(discoverable),
+            Some(created_at),
+        ) => {
+            let created_at = Timestamp(created_at);
+            let sender = user::Model { id: draft.sender_id, username, display_name, discoverable, created_at };
+            Verdict::Added { sequence, position, sender: Arc::new(sender) }
+        }
+        (1, Some(earlier), ..) => Verdict::Replayed(MessageId(earlier)),
+        (2, ..) => Verdict::Refused(Reason::KeyConflict),
+        (3, ..) => Verdict::Refused(Reason::NotMember),
+        (4, ..) => Verdict::Refused(Reason::NotOpen),
+        (5, ..) => Verdict::Refused(Reason::NoReplyTarget),
+        other => return Err(sqlx::Error::Protocol(format!("not a verdict: {other:?}"))),
+    })
+}
+
 struct Waiting {
     draft: Draft,
     answer: oneshot::Sender<Outcome<Sent>>,
@@ -204,6 +242,13 @@ impl Lane {
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            // Sends whose requests have arrived and are only not read yet come along; nobody waits for more than that.
+            tokio::task::yield_now().await;
+            while batch.len() < MAX_BATCH
+                && let Ok(waiting) = receiver.try_recv()
+            {
+                batch.push(waiting);
+            }
             metrics::counter!(COMMITS).increment(1);
             metrics::histogram!(COMMIT_BATCH_SIZE).record(batch.len() as f64);
             self.commit(std::mem::take(&mut batch)).await;
@@ -246,8 +291,8 @@ impl Lane {
             let now = self.clock.now();
             let commit = async {
                 match self.db.is_postgres() {
-                    true => postgres::commit(self.db.writer().get_postgres_connection_pool(), drafts, now).await,
-                    false => sqlite::commit(self.db.writer().get_sqlite_connection_pool(), drafts, now).await,
+                    true => postgres::commit(self.db.lanes().get_postgres_connection_pool(), drafts, now).await,
+                    false => sqlite::commit(self.db.lanes().get_sqlite_connection_pool(), drafts, now).await,
                 }
             };
             let result = tokio::select! {
@@ -285,7 +330,12 @@ impl Lane {
                         position: Some(position),
                         log_id: None,
                         occurred_at: now,
-                        event: Event::Message { change: MessageChange::Added, message: Arc::clone(&message), sender },
+                        event: Event::Message {
+                            change: MessageChange::Added,
+                            message: Arc::clone(&message),
+                            sender,
+                            reactions: Some(Vec::new()),
+                        },
                     }));
                     Ok(Sent { message, replayed: false })
                 }

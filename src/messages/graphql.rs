@@ -8,28 +8,29 @@ use futures_util::Stream;
 
 use super::{
     access::{self, Readable},
-    actions,
-    store::MessageRange,
-    types::{IdempotencyKey, MessageBody},
+    actions::{self, Reacted},
+    search::{self, query::SearchQuery},
+    store::{MessageRange, ReactionsBy, ReactionsTo},
+    types::{Emoji, IdempotencyKey, MessageBody},
 };
 use crate::{
     connection,
-    conversations::graphql::{Conversation, int, of_message},
+    conversations::graphql::{Conversation, int, of_message, read_by},
     delivery::{
         cursor::{self, EventCursor},
         feed::{Feed, Root, Source},
     },
     error::{Error, Refusal, UserErrorCode, payload},
-    events::MessageChange,
+    events::{EmojiCount, MessageChange},
     graphql::{
         app,
         ids::{GlobalId, decode_argument, decode_field},
         loaders::Loaders,
-        pagination::{Direction, PageArguments, encode_cursor, page_info_of},
+        pagination::{Direction, PageArguments, PageInfo, PageRequest, encode_cursor, page_info_of},
         scalars::DateTime,
         viewer,
     },
-    users::graphql::User,
+    users::graphql::{User, UserConnection},
 };
 
 /// Something that somebody wrote in a conversation.
@@ -38,16 +39,18 @@ pub struct Message {
     row: Arc<message::Model>,
     /// The sender, where they came along with the message.
     sender: Option<Arc<user::Model>>,
+    /// What stands at it, where that came along.
+    reactions: Option<Vec<EmojiCount>>,
 }
 
 impl Message {
     /// For a row that the viewer may see.
     pub fn new(row: Arc<message::Model>) -> Self {
-        Self { row, sender: None }
+        Self { row, sender: None, reactions: None }
     }
 
-    pub fn with_sender(row: Arc<message::Model>, sender: Arc<user::Model>) -> Self {
-        Self { row, sender: Some(sender) }
+    pub fn with(row: Arc<message::Model>, sender: Arc<user::Model>, reactions: Option<Vec<EmojiCount>>) -> Self {
+        Self { row, sender: Some(sender), reactions }
     }
 
     pub fn of(readable: &Readable) -> Self {
@@ -99,6 +102,17 @@ impl Message {
         replied.map_err(Into::into).map(|replied| replied.map(Message::new)).transpose()
     }
 
+    /// What people reacted with, the emoji first used first. Empty once deleted.
+    async fn reactions(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<ReactionCount>> {
+        let message_id = self.row.id;
+        let counts = match &self.reactions {
+            _ if self.row.deleted_at.is_some() => Vec::new(),
+            Some(counts) => counts.clone(),
+            None => loaders(ctx).load(ReactionsTo(message_id)).await?.unwrap_or_default(),
+        };
+        Ok(counts.into_iter().map(|count| ReactionCount { message_id, count }).collect())
+    }
+
     /// When it was committed.
     async fn created_at(&self) -> DateTime {
         self.row.created_at.into()
@@ -113,6 +127,52 @@ impl Message {
     async fn deleted_at(&self) -> Option<DateTime> {
         self.row.deleted_at.map(Into::into)
     }
+
+    /// Members whose read position has reached this message, the sender left out, in a stable order. Who sends no read
+    /// receipts is not among them; it is empty for a viewer who wants none (`viewer.readReceipts`).
+    async fn read_by(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most this many from the start (or from `after`), up to 100.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "At most this many from the end (or from `before`), up to 100.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+    ) -> async_graphql::Result<UserConnection> {
+        let page = PageArguments { first, after, last, before };
+        let readers = read_by(ctx, self.row.conversation_id, self.row.sequence, self.row.sender_id, page).await?;
+        Ok(readers)
+    }
+}
+
+/// One emoji at a message.
+#[derive(Clone)]
+pub struct ReactionCount {
+    message_id: MessageId,
+    count: EmojiCount,
+}
+
+/// One emoji at a message, and how many people put it there.
+#[Object]
+impl ReactionCount {
+    /// The emoji, in its fully qualified form.
+    async fn emoji(&self) -> &str {
+        &self.count.emoji
+    }
+
+    /// How many people reacted with it.
+    async fn count(&self) -> i32 {
+        int(self.count.count)
+    }
+
+    /// Whether the viewer is one of them.
+    async fn viewer_has_reacted(&self, ctx: &Context<'_>) -> async_graphql::Result<bool> {
+        let user_id = viewer(ctx)?.user_id();
+        if let Some(by) = &self.count.by {
+            return Ok(by.contains(&user_id));
+        }
+        let own = loaders(ctx).load(ReactionsBy { message_id: self.message_id, user_id }).await?;
+        Ok(own.is_some_and(|own| own.contains(&self.count.emoji)))
+    }
 }
 
 fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
@@ -120,6 +180,13 @@ fn loaders(ctx: &Context<'_>) -> Arc<Loaders> {
 }
 
 connection!(MessageConnection, MessageEdge, Message);
+
+impl MessageConnection {
+    /// For who may not see the messages, whatever page they ask for.
+    pub fn nothing(_: &PageRequest<i64>) -> Self {
+        Self { page_info: PageInfo::default(), edges: Vec::new() }
+    }
+}
 
 /// A page of a conversation's messages. Sequences have no gaps, so the page is a range and its neighbours are known.
 pub async fn messages_page(
@@ -152,6 +219,53 @@ pub async fn messages_page(
         page_info: page_info_of(has_next_page, has_previous_page, &edges, |edge| &edge.cursor),
         edges,
     })
+}
+
+/// Finding messages.
+#[derive(Default)]
+pub struct MessageQuery;
+
+#[Object]
+impl MessageQuery {
+    /// Full-text search in the viewer's own conversations, newest first: messages that have all the words, without regard
+    /// to case and accents. `"words in a row"` finds them in this order, `-word` leaves out messages that have it. Words
+    /// are whole: there are no wildcards. Deleted messages are not found. What was committed before is found, except for
+    /// a while after a server of long use has got this search. Rate limited: wait until the person has stopped typing.
+    async fn search_messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "At most 200 characters and 16 words, at least one of them wanted.")] query: String,
+        #[graphql(desc = "`conv_…` of the one conversation to search in; all without it.")] conversation_id: Option<ID>,
+        #[graphql(desc = "Size of the page, at most `server.limits.maxPageSize`; 25 by default.")] first: Option<i32>,
+        #[graphql(desc = "Continues after this cursor of the same search.")] after: Option<String>,
+    ) -> async_graphql::Result<MessageConnection> {
+        let viewer = viewer(ctx)?;
+        let query = SearchQuery::parse(&query)?;
+        let page = PageArguments::forward(first, after).resolve(Direction::Forward)?;
+        let loaders = loaders(ctx);
+        let within = match conversation_id {
+            Some(id) => {
+                let id: ConversationId = decode_argument(&id, "conversationId")?;
+                let reader = crate::conversations::access::reader(&loaders, &viewer, id).await?;
+                Some(reader.ok_or(Error::NotFound("There is no such conversation."))?)
+            }
+            None => None,
+        };
+        let page = search::search(app(ctx), &viewer, &query, within.as_ref(), &page).await?;
+        let rows = loaders.load_many(page.rows.iter().map(|(_, id)| *id).collect()).await?;
+        let edges: Vec<MessageEdge> = page
+            .rows
+            .iter()
+            .filter_map(|(place, id)| {
+                let row = rows.get(id).filter(|row| row.deleted_at.is_none())?;
+                Some(MessageEdge { cursor: encode_cursor(place), node: Message::new(Arc::clone(row)) })
+            })
+            .collect();
+        Ok(MessageConnection {
+            page_info: page_info_of(page.has_next_page, page.has_previous_page, &edges, |edge| &edge.cursor),
+            edges,
+        })
+    }
 }
 
 /// A message to send.
@@ -193,6 +307,15 @@ pub struct EditMessageInput {
 pub struct DeleteMessageInput {
     /// `msg_…` of a message that the viewer sent.
     message_id: ID,
+}
+
+/// An emoji at a message.
+#[derive(InputObject)]
+pub struct ReactionInput {
+    /// `msg_…`
+    message_id: ID,
+    /// Exactly one emoji. Its forms with and without a variation selector are the same.
+    emoji: String,
 }
 
 /// The answer to a change of a message.
@@ -258,15 +381,45 @@ impl MessageMutation {
         };
         message_payload(outcome.await)
     }
+
+    /// Puts an emoji to a message, once for each person. Repeating it changes nothing. A message has at most 20 different
+    /// ones.
+    async fn add_reaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which emoji, at which message.")] input: ReactionInput,
+    ) -> async_graphql::Result<MessagePayload> {
+        let outcome = async {
+            let emoji = Emoji::parse(&input.emoji)?;
+            let readable = readable(ctx, &input.message_id).await?;
+            actions::add_reaction(app(ctx), &readable, emoji).await
+        };
+        reaction_payload(outcome.await)
+    }
+
+    /// Takes the viewer's emoji away from a message. Where it is not, nothing changes.
+    async fn remove_reaction(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Which emoji, at which message.")] input: ReactionInput,
+    ) -> async_graphql::Result<MessagePayload> {
+        let outcome = async {
+            let emoji = Emoji::parse(&input.emoji)?;
+            let readable = readable(ctx, &input.message_id).await?;
+            actions::remove_reaction(app(ctx), &readable, emoji).await
+        };
+        reaction_payload(outcome.await)
+    }
+}
+
+async fn readable(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<Readable> {
+    let viewer = viewer(ctx)?;
+    let id: MessageId = decode_field(id, "messageId")?;
+    Ok(access::readable(&loaders(ctx), &viewer, id).await?.ok_or_else(actions::no_message)?)
 }
 
 async fn own(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<access::Own> {
-    let viewer = viewer(ctx)?;
-    let id: MessageId = decode_field(id, "messageId")?;
-    let readable = access::readable(&loaders(ctx), &viewer, id).await?;
-    let readable = readable
-        .ok_or_else(|| Refusal::new(UserErrorCode::NotFound, "There is no such message.").of_field("messageId"))?;
-    let own = readable.own();
+    let own = readable(ctx, id).await?.own();
     Ok(own.ok_or_else(|| {
         Refusal::new(UserErrorCode::Forbidden, "Only its sender can change a message.").of_field("messageId")
     })?)
@@ -275,6 +428,13 @@ async fn own(ctx: &Context<'_>, id: &ID) -> crate::error::Outcome<access::Own> {
 fn message_payload(outcome: crate::error::Outcome<Arc<message::Model>>) -> async_graphql::Result<MessagePayload> {
     let (message, user_errors) = payload(outcome)?;
     Ok(MessagePayload { message_edge: message.map(|message| Message::new(message).into_edge()), user_errors })
+}
+
+fn reaction_payload(outcome: crate::error::Outcome<actions::Reacted>) -> async_graphql::Result<MessagePayload> {
+    let (reacted, user_errors) = payload(outcome)?;
+    let edge =
+        |Reacted { message, reactions }| Message { row: message, sender: None, reactions: Some(reactions) }.into_edge();
+    Ok(MessagePayload { message_edge: reacted.map(edge), user_errors })
 }
 
 /// A change of a message. It carries the message as it is, so applying it twice changes nothing.
@@ -318,7 +478,7 @@ pub struct MessageSubscription;
 
 #[Subscription]
 impl MessageSubscription {
-    /// Messages of one conversation as they are added, edited or deleted. `after` replays what changed since that
+    /// Messages of one conversation as they are added, edited, deleted or reacted to. `after` replays what changed since that
     /// event: each change exactly once, in order.
     async fn message_events(
         &self,
@@ -332,6 +492,8 @@ impl MessageSubscription {
         feed.admit(async {
             let viewer = viewer(ctx)?;
             let id: ConversationId = decode_argument(&conversation_id, "conversationId")?;
+            // The position first, and the membership after it: an end of the membership is then above the position.
+            loaders(ctx).load(id).await?;
             let reader = crate::conversations::access::reader(&loaders(ctx), &viewer, id).await?;
             let reader = reader.ok_or(Error::NotFound("There is no such conversation."))?;
             let head = reader.conversation().position;

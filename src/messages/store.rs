@@ -1,14 +1,17 @@
 //! Messages in the database.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use entity::{ConversationId, MessageId, UserId, message};
+use entity::{ConversationId, MessageId, UserId, message, reaction};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect,
     sea_query::Expr,
 };
 
-use crate::{db::Db, error::Error, graphql::loaders::Key};
+use crate::{db::Db, error::Error, events::EmojiCount, graphql::loaders::Key};
 
 impl Key for MessageId {
     type Value = Arc<message::Model>;
@@ -102,4 +105,95 @@ impl Key for MessageRange {
             })
             .collect())
     }
+}
+
+/// How often which emoji stands at a message, first reacted first. Messages without reactions are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReactionsTo(pub MessageId);
+
+impl Key for ReactionsTo {
+    type Value = Vec<EmojiCount>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        let mut counts: HashMap<Self, Self::Value> = HashMap::new();
+        for (message_id, emoji, count, _) in count_reactions(db.read(), keys.iter().map(|key| key.0)).await? {
+            counts.entry(Self(message_id)).or_default().push(EmojiCount { emoji, count, by: None });
+        }
+        Ok(counts)
+    }
+}
+
+/// Which emoji somebody reacted with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ReactionsBy {
+    pub message_id: MessageId,
+    pub user_id: UserId,
+}
+
+impl Key for ReactionsBy {
+    type Value = Arc<HashSet<String>>;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
+        use reaction::Column;
+        // One viewer for each operation: the two lists together are hardly ever more than was asked for.
+        let rows: Vec<(MessageId, UserId, String)> = reaction::Entity::find()
+            .select_only()
+            .columns([Column::MessageId, Column::UserId, Column::Emoji])
+            .filter(Column::MessageId.is_in(keys.iter().map(|key| key.message_id)))
+            .filter(Column::UserId.is_in(keys.iter().map(|key| key.user_id).collect::<HashSet<_>>()))
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        let mut found: HashMap<Self, HashSet<String>> = HashMap::new();
+        for (message_id, user_id, emoji) in rows {
+            found.entry(Self { message_id, user_id }).or_default().insert(emoji);
+        }
+        Ok(found.into_iter().map(|(key, emoji)| (key, Arc::new(emoji))).collect())
+    }
+}
+
+/// Each emoji at each of the messages with its count and its place, in order.
+pub(super) async fn count_reactions(
+    db: &impl ConnectionTrait,
+    ids: impl Iterator<Item = MessageId>,
+) -> Result<Vec<(MessageId, String, i64, i64)>, Error> {
+    use reaction::Column;
+    Ok(reaction::Entity::find()
+        .select_only()
+        .columns([Column::MessageId, Column::Emoji])
+        .column_as(Column::UserId.count(), "n_people")
+        .column_as(Column::Place.min(), "first_place")
+        .filter(Column::MessageId.is_in(ids))
+        .group_by(Column::MessageId)
+        .group_by(Column::Emoji)
+        .order_by_asc(Expr::col("first_place"))
+        .into_tuple()
+        .all(db)
+        .await?)
+}
+
+/// Most reactions of a message that travel with their people.
+const MAX_NAMED: u64 = 100;
+
+/// The reactions to one message, with their people unless they are many.
+pub(super) async fn reactions_of(db: &impl ConnectionTrait, id: MessageId) -> Result<Vec<EmojiCount>, Error> {
+    use reaction::Column;
+    let rows = reaction::Entity::find()
+        .filter(Column::MessageId.eq(id))
+        .order_by_asc(Column::Place)
+        .limit(MAX_NAMED + 1)
+        .all(db)
+        .await?;
+    if rows.len() as u64 > MAX_NAMED {
+        let counts = count_reactions(db, std::iter::once(id)).await?.into_iter();
+        return Ok(counts.map(|(_, emoji, count, _)| EmojiCount { emoji, count, by: None }).collect());
+    }
+    Ok(rows
+        .chunk_by(|one, next| one.place == next.place)
+        .map(|of_one| EmojiCount {
+            emoji: of_one[0].emoji.clone(),
+            count: of_one.len() as i64,
+            by: Some(of_one.iter().map(|row| row.user_id).collect()),
+        })
+        .collect())
 }

@@ -41,6 +41,27 @@ fn is_invisible(character: char) -> bool {
     matches!(character, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{ad}')
 }
 
+/// Most different emoji at one message.
+pub const MAX_EMOJI: usize = 20;
+
+/// One emoji, in the one form that Unicode calls fully qualified: `❤` and `❤️` are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emoji(&'static str);
+
+impl Emoji {
+    /// Exactly one emoji of Unicode's list: with a skin tone, of several people, a flag, a keycap. Not text, not two, not
+    /// a part of one.
+    pub fn parse(text: &str) -> Result<Self, Refusal> {
+        emojis::get(text)
+            .map(|emoji| Self(emoji.as_str()))
+            .ok_or_else(|| Refusal::invalid("emoji", "A reaction is exactly one emoji."))
+    }
+
+    pub fn as_str(self) -> &'static str {
+        self.0
+    }
+}
+
 /// A client's name for one send, the same for each retry of it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(String);
@@ -102,6 +123,53 @@ mod tests {
         ] {
             let refusal = MessageBody::parse(text.into()).expect_err("refused");
             assert_eq!(refusal.field, Some(vec!["input".into(), "body".into()]));
+        }
+    }
+
+    #[test]
+    fn one_emoji_is_a_reaction() {
+        for text in ["👍", "👍🏽", "❤️", "😀", "👨‍👩‍👧‍👦", "🧑🏻‍❤️‍🧑🏿", "🏳️‍🌈", "🇩🇪", "🏴󠁧󠁢󠁳󠁣󠁴󠁿", "1️⃣", "#️⃣", "☠️", "🫠"]
+        {
+            assert_eq!(Emoji::parse(text).expect(text).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn an_emoji_has_one_form() {
+        for (text, qualified) in
+            [("❤", "❤️"), ("☠", "☠️"), ("1\u{20e3}", "1️⃣"), ("🏳‍🌈", "🏳️‍🌈"), ("👁‍🗨", "👁️‍🗨️"), ("🕵🏽‍♂", "🕵🏽‍♂️")]
+        {
+            assert_eq!(Emoji::parse(text).expect(text).as_str(), qualified);
+        }
+    }
+
+    #[test]
+    fn what_is_not_one_emoji_is_refused() {
+        for text in [
+            "",
+            " ",
+            "a",
+            "1",
+            "#",
+            ":)",
+            ":heart:",
+            "heart",
+            "👍👍",
+            "👍 ",
+            " 👍",
+            "👍a",
+            "\u{fe0f}",
+            "\u{200d}",
+            "🇩",
+            "🇩🇪🇫",
+            "👍\0",
+            "\0",
+            "é",
+            "👩‍",
+            "😀\u{fe0f}\u{fe0f}",
+            &"👍".repeat(10_000),
+        ] {
+            assert!(Emoji::parse(text).is_err(), "{text:.40?}");
         }
     }
 

@@ -13,7 +13,7 @@ use std::{
 use governor::{
     Quota, RateLimiter,
     clock::{Clock, Reference},
-    middleware::NoOpMiddleware,
+    middleware::{NoOpMiddleware, StateInformationMiddleware},
     nanos::Nanos,
     state::{
         StateStore,
@@ -21,7 +21,7 @@ use governor::{
     },
 };
 
-use super::Action;
+use super::{Action, Budget, Rule, Rules, shared::budget};
 
 /// How many checks pass between two looks at how much is remembered.
 const CHECKS_BETWEEN_LOOKS: usize = 1024;
@@ -35,14 +35,16 @@ type Key = u128;
 
 pub(super) struct Local<C: Clock> {
     clock: C,
-    counters: [Counter<C>; Action::ALL.len()],
+    /// None where the limit is off.
+    counters: [Option<Counter<C>>; Action::ALL.len()],
     hashers: [RandomState; 2],
 }
 
 struct Counter<C: Clock> {
-    limiter: RateLimiter<Key, Store, C, NoOpMiddleware<C::Instant>>,
+    limiter: RateLimiter<Key, Store, C, StateInformationMiddleware>,
     store: Store,
     start: C::Instant,
+    rule: Rule,
     interval: Nanos,
     /// When everything of a full allowance is used, this is how long it takes to be full again.
     span: Duration,
@@ -53,27 +55,37 @@ struct Counter<C: Clock> {
 }
 
 impl<C: Clock + Clone> Local<C> {
-    pub fn new(clock: C) -> Self {
-        Self::with_room_for(MAX_SUBJECTS, clock)
+    pub fn new(rules: &Rules, clock: C) -> Self {
+        Self::with_room_for(rules, MAX_SUBJECTS, clock)
     }
 
-    fn with_room_for(max_subjects: usize, clock: C) -> Self {
-        let counters = Action::ALL.map(|action| Counter::new(action, max_subjects, clock.clone()));
+    fn with_room_for(rules: &Rules, max_subjects: usize, clock: C) -> Self {
+        let counter = |action| Some(Counter::new(rules.of(action)?, max_subjects, clock.clone()));
+        let counters = Action::ALL.map(counter);
         Self { clock, counters, hashers: [RandomState::new(), RandomState::new()] }
     }
 
-    /// Counts one; else tells how long to wait.
-    pub fn check(&self, action: Action, subject: &str) -> Result<(), Duration> {
-        let counter = &self.counters[action as usize];
+    /// Counts one and says what is left; else tells how long to wait.
+    pub fn check(&self, action: Action, subject: &str) -> Result<Budget, Duration> {
+        let Some(counter) = &self.counters[action as usize] else {
+            return Ok(Budget { remaining: u32::MAX, full_in: Duration::ZERO });
+        };
         if counter.n_checks.fetch_add(1, Ordering::Relaxed) % CHECKS_BETWEEN_LOOKS == CHECKS_BETWEEN_LOOKS - 1 {
             counter.forget(self.clock.now());
         }
-        counter.limiter.check_key(&self.key(subject)).map_err(|not_until| not_until.wait_time_from(self.clock.now()))
+        match counter.limiter.check_key(&self.key(subject)) {
+            Ok(state) => {
+                let n_used = counter.rule.limit.saturating_sub(state.remaining_burst_capacity());
+                let full_in = counter.rule.interval() * n_used;
+                Ok(Budget { remaining: state.remaining_burst_capacity(), ..budget(counter.rule, full_in) })
+            }
+            Err(not_until) => Err(not_until.wait_time_from(self.clock.now())),
+        }
     }
 
     /// Takes one back.
     pub fn refund(&self, action: Action, subject: &str) {
-        let counter = &self.counters[action as usize];
+        let Some(counter) = &self.counters[action as usize] else { return };
         let earlier = |arrival: Option<Nanos>| {
             let arrival = arrival.unwrap_or(Nanos::from(0));
             Ok::<_, std::convert::Infallible>(((), arrival.saturating_sub(counter.interval)))
@@ -88,18 +100,19 @@ impl<C: Clock + Clone> Local<C> {
 }
 
 impl<C: Clock> Counter<C> {
-    fn new(action: Action, max_subjects: usize, clock: C) -> Self {
-        let rule = action.rule();
-        let burst = NonZeroU32::new(rule.burst).expect("the table of rules has no zeros");
-        let quota = Quota::with_period(rule.interval).expect("the table of rules has no zeros").allow_burst(burst);
+    fn new(rule: Rule, max_subjects: usize, clock: C) -> Self {
+        let burst = NonZeroU32::new(rule.limit).expect("a rule has no zeros");
+        let quota = Quota::with_period(rule.interval()).expect("a rule has no zeros").allow_burst(burst);
         let store = Store::default();
         let start = clock.now();
         Self {
-            limiter: RateLimiter::new(quota, store.clone(), clock),
+            limiter: RateLimiter::<_, _, _, NoOpMiddleware<C::Instant>>::new(quota, store.clone(), clock)
+                .with_middleware(),
             store,
             start,
-            interval: rule.interval.into(),
-            span: rule.interval * rule.burst,
+            rule,
+            interval: rule.interval().into(),
+            span: rule.period,
             n_checks: AtomicUsize::new(0),
             sweep_above: AtomicUsize::new(MIN_SUBJECTS.min(max_subjects)),
             max_subjects,
@@ -162,28 +175,29 @@ mod tests {
 
     fn local(max_subjects: usize) -> (Local<FakeRelativeClock>, FakeRelativeClock) {
         let clock = FakeRelativeClock::default();
-        (Local::with_room_for(max_subjects, clock.clone()), clock)
+        (Local::with_room_for(&Rules::default(), max_subjects, clock.clone()), clock)
     }
 
     fn n_allowed(local: &Local<FakeRelativeClock>, action: Action, subject: &str) -> usize {
-        (0..1000).take_while(|_| local.check(action, subject).is_ok()).count()
+        (0..100_000).take_while(|_| local.check(action, subject).is_ok()).count()
     }
 
     #[test]
     fn a_burst_passes_and_then_the_steady_rate() {
         for action in Action::ALL {
             let (local, clock) = local(100);
-            let rule = action.rule();
-            assert_eq!(n_allowed(&local, action, "ann"), rule.burst as usize, "{action:?}");
-            assert_eq!(local.check(action, "ann"), Err(rule.interval), "{action:?}");
-            clock.advance(rule.interval - Duration::from_nanos(1));
+            let rule = action.default_rule();
+            let (burst, interval) = (rule.limit as usize, rule.interval());
+            assert_eq!(n_allowed(&local, action, "ann"), burst, "{action:?}");
+            assert_eq!(local.check(action, "ann"), Err(interval), "{action:?}");
+            clock.advance(interval - Duration::from_nanos(1));
             assert_eq!(local.check(action, "ann"), Err(Duration::from_nanos(1)), "{action:?}");
             clock.advance(Duration::from_nanos(1));
             assert_eq!(n_allowed(&local, action, "ann"), 1, "{action:?}");
-            clock.advance(rule.interval * 3);
+            clock.advance(interval * 3);
             assert_eq!(n_allowed(&local, action, "ann"), 3, "{action:?}");
-            clock.advance(rule.interval * rule.burst * 10);
-            assert_eq!(n_allowed(&local, action, "ann"), rule.burst as usize, "{action:?}: no more is saved up");
+            clock.advance(rule.period * 10);
+            assert_eq!(n_allowed(&local, action, "ann"), burst, "{action:?}: no more is saved up");
         }
     }
 
@@ -217,7 +231,7 @@ mod tests {
         for idx in 0..50_000 {
             local.check(Action::SignIn, &format!("subject {idx}")).expect("the first of each");
         }
-        let n_subjects = local.counters[Action::SignIn as usize].store.len();
+        let n_subjects = local.counters[Action::SignIn as usize].as_ref().expect("is on").store.len();
         assert!(n_subjects <= 2_000 + CHECKS_BETWEEN_LOOKS, "{n_subjects}");
         assert!(local.check(Action::SignIn, "guesser").is_err());
     }
@@ -229,7 +243,7 @@ mod tests {
             local.check(Action::SignIn, &format!("subject {idx}")).expect("the first of each");
             clock.advance(Duration::from_millis(10));
         }
-        let n_subjects = local.counters[Action::SignIn as usize].store.len();
+        let n_subjects = local.counters[Action::SignIn as usize].as_ref().expect("is on").store.len();
         assert!(n_subjects <= MIN_SUBJECTS + CHECKS_BETWEEN_LOOKS, "{n_subjects}");
     }
 }

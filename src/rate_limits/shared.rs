@@ -3,60 +3,64 @@
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redis::{RedisError, Script, aio::ConnectionManager};
+use redis::RedisError;
 use tokio::time::{Instant, timeout};
 
-use super::Action;
+use super::{Action, Budget, Rule, Rules};
+use crate::redis::{Redis, Script};
 
 /// How long a request waits for Redis before the process counts by itself.
-const PATIENCE: Duration = Duration::from_millis(50);
+pub const PATIENCE: Duration = Duration::from_millis(50);
 /// How long Redis is left alone after it did not answer.
 const REST: Duration = Duration::from_secs(1);
 
 pub(super) struct Shared {
-    connection: ConnectionManager,
+    redis: Redis,
     script: Script,
-    prefix: String,
+    rules: Rules,
     resting_until: Mutex<Option<Instant>>,
 }
 
 impl Shared {
-    pub fn new(connection: ConnectionManager, prefix: &str) -> Self {
-        Self {
-            connection,
-            script: Script::new(include_str!("gcra.lua")),
-            prefix: format!("{prefix}:rate:"),
-            resting_until: Mutex::new(None),
-        }
+    pub fn new(redis: Redis, rules: Rules) -> Self {
+        Self { redis, script: Script::new(include_str!("gcra.lua")), rules, resting_until: Mutex::new(None) }
     }
 
     /// Counts one; else tells how long to wait. `None`: Redis does not answer.
-    pub async fn check(&self, action: Action, subject: &str) -> Option<Result<(), Duration>> {
-        match self.run(action, subject, 1).await? {
-            0 => Some(Ok(())),
-            wait => Some(Err(Duration::from_micros(wait))),
-        }
+    pub async fn check(&self, action: Action, subject: &str) -> Option<Result<Budget, Duration>> {
+        self.run(action, subject, 1, false, PATIENCE).await
     }
 
     /// Takes one back. `None`: Redis does not answer.
     pub async fn refund(&self, action: Action, subject: &str) -> Option<()> {
-        self.run(action, subject, -1).await.map(|_| ())
+        self.run(action, subject, -1, false, PATIENCE).await.map(|_| ())
     }
 
-    async fn run(&self, action: Action, subject: &str, amount: i32) -> Option<u64> {
+    /// Counts what has happened already, or takes back (`amount` below zero), and says what is left.
+    pub async fn debit(&self, action: Action, subject: &str, amount: i64) -> Option<Budget> {
+        // Nobody waits for this.
+        self.run(action, subject, amount, true, PATIENCE * 10).await?.ok()
+    }
+
+    async fn run(
+        &self,
+        action: Action,
+        subject: &str,
+        amount: i64,
+        has_happened: bool,
+        patience: Duration,
+    ) -> Option<Result<Budget, Duration>> {
         if self.resting_until.lock().is_some_and(|until| Instant::now() < until) {
             return None;
         }
-        let rule = action.rule();
-        let mut invocation = self.script.prepare_invoke();
-        invocation
-            .key(format!("{}{}:{subject}", self.prefix, rule.name))
-            .arg(rule.interval.as_micros() as u64)
-            .arg((rule.interval * rule.burst).as_micros() as u64)
-            .arg(amount);
-        let mut connection = self.connection.clone();
-        let cause = match timeout(PATIENCE, invocation.invoke_async(&mut connection)).await {
-            Ok(Ok(wait)) => return Some(wait),
+        let rule = self.rules.of(action)?;
+        let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+        let key = self.redis.key("rate", format_args!("{}:{subject}", action.name()));
+        let arguments = [micros(rule.interval()).max(1), micros(rule.period), amount, has_happened.into()];
+        let keys = [key];
+        let cause = match timeout(patience, self.redis.run::<(i64, i64)>(&self.script, &keys, &arguments)).await {
+            Ok(Ok((0, full_in))) => return Some(Ok(budget(rule, Duration::from_micros(full_in.unsigned_abs())))),
+            Ok(Ok((wait, _))) => return Some(Err(Duration::from_micros(wait.unsigned_abs()))),
             Ok(Err(error)) => RedisError::to_string(&error),
             Err(_) => "no answer in time".to_owned(),
         };
@@ -66,14 +70,20 @@ impl Shared {
     }
 }
 
+/// What is left when the allowance is full in this time.
+pub(super) fn budget(rule: Rule, full_in: Duration) -> Budget {
+    let left = rule.period.saturating_sub(full_in).as_nanos() / rule.interval().as_nanos().max(1);
+    Budget { remaining: u32::try_from(left).unwrap_or(u32::MAX).min(rule.limit), full_in }
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::Stdio;
 
-    use redis::aio::ConnectionManagerConfig;
     use tokio::process::{Child, Command};
 
     use super::*;
+    use crate::redis::RedisUrl;
 
     /// A Redis of this test's own; `None` on a machine without one.
     async fn start_redis() -> Option<(Child, u16)> {
@@ -97,10 +107,8 @@ mod tests {
     }
 
     async fn connect(port: u16) -> Shared {
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).expect("a URL");
-        let config = ConnectionManagerConfig::new().set_number_of_retries(1);
-        let connection = ConnectionManager::new_with_config(client, config).await.expect("connects");
-        Shared::new(connection, "kith-test")
+        let url = RedisUrl::parse(&format!("redis://127.0.0.1:{port}")).expect("a URL");
+        Shared::new(Redis::open(&url, "kith-test").expect("a client"), Rules::default())
     }
 
     #[tokio::test]
@@ -110,21 +118,23 @@ mod tests {
         // The slowest to refill, so that the test's own time does not count.
         for idx in 0..100 {
             let shared = if idx % 2 == 0 { &one } else { &other };
-            assert_eq!(shared.check(Action::Register, "192.0.2.7").await, Some(Ok(())), "{idx}");
+            let verdict = shared.check(Action::Register, "192.0.2.7").await;
+            let Some(Ok(budget)) = verdict else { panic!("{idx}: {verdict:?}") };
+            assert_eq!(budget.remaining, 99 - idx, "{idx}");
         }
         for shared in [&one, &other] {
             let verdict = shared.check(Action::Register, "192.0.2.7").await;
             let Some(Err(wait)) = verdict else { panic!("one too many: {verdict:?}") };
             assert!(wait > Duration::from_secs(25) && wait <= Duration::from_secs(36), "{wait:?}");
         }
-        assert_eq!(one.check(Action::Register, "192.0.2.8").await, Some(Ok(())));
+        assert!(matches!(one.check(Action::Register, "192.0.2.8").await, Some(Ok(_))));
         one.refund(Action::Register, "192.0.2.7").await.expect("an answer");
-        assert_eq!(other.check(Action::Register, "192.0.2.7").await, Some(Ok(())));
+        assert!(matches!(other.check(Action::Register, "192.0.2.7").await, Some(Ok(Budget { remaining: 0, .. }))));
         assert!(matches!(other.check(Action::Register, "192.0.2.7").await, Some(Err(_))));
 
-        let mut connection = one.connection.clone();
+        let mut connection = one.redis.connection();
         let life: i64 = redis::cmd("PTTL")
-            .arg("kith-test:rate:register:192.0.2.7")
+            .arg("kith-test:rate:{REGISTER:192.0.2.7}")
             .query_async(&mut connection)
             .await
             .expect("an answer");
@@ -138,7 +148,7 @@ mod tests {
         shared.refund(Action::SignIn, "ann").await.expect("an answer");
         shared.check(Action::SignIn, "ann").await.expect("an answer").expect("allowed");
         shared.refund(Action::SignIn, "ann").await.expect("an answer");
-        let mut connection = shared.connection.clone();
+        let mut connection = shared.redis.connection();
         let n_keys: i64 = redis::cmd("DBSIZE").query_async(&mut connection).await.expect("an answer");
         assert_eq!(n_keys, 0);
     }
@@ -147,9 +157,9 @@ mod tests {
     async fn a_slow_or_dead_redis_is_not_waited_for() {
         let Some((mut server, port)) = start_redis().await else { return };
         let shared = connect(port).await;
-        assert_eq!(shared.check(Action::SignIn, "ann").await, Some(Ok(())));
+        assert!(matches!(shared.check(Action::SignIn, "ann").await, Some(Ok(_))));
 
-        let mut connection = connect(port).await.connection;
+        let mut connection = connect(port).await.redis.connection();
         let pause = redis::cmd("CLIENT").arg("PAUSE").arg(60_000).exec_async(&mut connection).await;
         pause.expect("an answer");
         let start = Instant::now();

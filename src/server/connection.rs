@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::metrics::OpenConnection;
+use super::{addresses::Place, metrics::OpenConnection};
 
 /// A request's head is here this long after its first byte; the first one, this long after the connection.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -76,6 +76,9 @@ impl Drop for IdleWhenDropped {
     }
 }
 
+/// What a connection holds: its place among all, and among those of its address.
+pub type Held = (OwnedSemaphorePermit, Option<Place>);
+
 /// A client's connection. Holds its permit until it is closed, as a WebSocket too.
 ///
 /// hyper's own limit on heads also runs between two requests, so it cannot give a head ten seconds and an idle
@@ -90,12 +93,12 @@ pub struct Connection {
     idle_since: Option<Instant>,
     read_timer: Option<Pin<Box<Sleep>>>,
     write_timer: Option<Pin<Box<Sleep>>>,
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
     _open: OpenConnection,
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, progress: Arc<Progress>, permit: OwnedSemaphorePermit) -> Self {
+    pub fn new(stream: TcpStream, progress: Arc<Progress>, held: Held) -> Self {
         Self {
             stream,
             progress,
@@ -103,7 +106,7 @@ impl Connection {
             idle_since: None,
             read_timer: None,
             write_timer: None,
-            _permit: permit,
+            _held: held,
             _open: OpenConnection::count(),
         }
     }
@@ -229,7 +232,7 @@ mod tests {
         let (stream, _) = listener.accept().await.expect("accepts");
         let permit = Arc::new(Semaphore::new(1)).acquire_owned().await.expect("is open");
         let progress = Progress::new();
-        (Connection::new(stream, Arc::clone(&progress), permit), progress, client)
+        (Connection::new(stream, Arc::clone(&progress), (permit, None)), progress, client)
     }
 
     /// How long a read waits before it fails for want of time; paused time passes by itself.

@@ -24,6 +24,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(1);
 /// What the process is able to do. Names parts, and nothing of them that is a secret.
 #[derive(Debug, Serialize)]
 struct Readiness {
+    /// `all`, `api` or `realtime`.
+    role: &'static str,
     /// `ready`, or `unavailable`: send no traffic.
     status: &'static str,
     /// `ok` or `away`.
@@ -51,6 +53,7 @@ pub async fn ready(State(state): State<ServerState>, migrated: Arc<AtomicBool>) 
     let migrations = if database { migrations(&state, &migrated).await } else { "unknown" };
     let is_ready = !closing && database && migrations == "applied";
     let readiness = Readiness {
+        role: state.app.config.server.role.name(),
         status: if is_ready { "ready" } else { "unavailable" },
         database: if database { "ok" } else { "away" },
         migrations,

@@ -13,15 +13,18 @@
 //! When it is told to stop: `/health/ready` says 503, no connection is accepted, idle ones are closed, sockets say
 //! goodbye, what is being answered is answered; all of it within `KITH_SHUTDOWN_SECONDS`.
 
+pub mod addresses;
 mod connection;
 mod health;
 pub mod metrics;
 mod origins;
 mod playground;
 pub mod request;
+pub mod roles;
 
 use std::{
     convert::Infallible,
+    future::IntoFuture,
     io,
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
@@ -35,6 +38,7 @@ use axum::{
     body::{Body, HttpBody},
     extract::State,
     http::{HeaderValue, Request, StatusCode, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{any, get},
 };
@@ -44,13 +48,14 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::Semaphore,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
 use self::{
-    connection::{Connection, IdleWhenDropped, Phase, Progress},
+    addresses::Addresses,
+    connection::{Connection, Held, IdleWhenDropped, Phase, Progress},
     origins::Verdict,
     request::{RequestInfo, client_ip, request_id},
 };
@@ -67,6 +72,8 @@ const MAX_HEAD: usize = 32 * 1024;
 const MAX_BUFFER: usize = 64 * 1024;
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long the other side of a connection may be silent to the kernel's questions and our data before it is given up.
+const ABSENCE: Duration = Duration::from_secs(60);
 
 /// What every handler shares. Cheap to clone.
 #[derive(Clone)]
@@ -75,6 +82,8 @@ pub struct ServerState {
     pub engine: Arc<Engine>,
     /// Cancelled when the server begins to close: sockets and streams say goodbye and end.
     pub closing: CancellationToken,
+    /// How many connections each client address has here.
+    pub addresses: Arc<Addresses>,
     /// Counts the tasks of sockets and streams, which outlive the request that opened them: the server waits for
     /// them when it closes.
     pub sockets: TaskTracker,
@@ -84,10 +93,20 @@ pub struct ServerState {
 /// cut off, with a line in the log.
 ///
 /// Fails only if the listener does.
-pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) -> Result<(), Error> {
-    metrics::install();
+///
+/// `watchers` is where `/metrics` is asked for when it has an address of its own. It answers until the end.
+pub async fn run(
+    engine: Engine,
+    listener: TcpListener,
+    watchers: Option<TcpListener>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let app = Arc::clone(&engine.app);
     let state = ServerState {
-        engine: Arc::new(Engine::new(Arc::clone(&app))),
+        engine: Arc::new(engine),
+        addresses: Addresses::new(
+            app.rate_limits.are_on().then(|| app.config.server.max_connections_per_address.get() as usize),
+        ),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),
@@ -103,7 +122,14 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::exports::maker::run(Arc::clone(&state.app), background.clone()));
-    tokio::spawn(housekeep(Arc::clone(&state.app), background));
+    tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
+    if let Some(watchers) = watchers {
+        let router = router_for_watchers(state.clone());
+        let serving = axum::serve(watchers, router).with_graceful_shutdown(background.clone().cancelled_owned());
+        tokio::spawn(serving.into_future());
+    }
     // So that a lack of descriptors is one line in the log and not ten each second.
     let mut can_accept = true;
 
@@ -116,11 +142,16 @@ pub async fn run(app: Arc<App>, listener: TcpListener, stop: CancellationToken) 
         match accepted {
             Ok((stream, peer)) => {
                 can_accept = true;
-                match Arc::clone(&permits).try_acquire_owned() {
-                    Ok(permit) => {
-                        connections.spawn(serve(Arc::clone(&front), stream, peer.ip(), permit));
+                let peer = peer.ip().to_canonical();
+                // A proxy carries requests of many; their sockets are counted where they are opened.
+                let is_proxy = config.trusted_proxies.iter().any(|proxies| proxies.contains(&peer));
+                let place = if is_proxy { Ok(None) } else { state.addresses.place(peer) };
+                match (Arc::clone(&permits).try_acquire_owned(), place) {
+                    (Ok(permit), Ok(place)) => {
+                        connections.spawn(serve(Arc::clone(&front), stream, peer, (permit, place)));
                     }
-                    Err(_) => refuse_connection(&stream),
+                    (Err(_), _) => refuse_connection(&stream, TOO_MANY),
+                    (Ok(_), Err(_)) => refuse_connection(&stream, TOO_MANY_OF_ADDRESS),
                 }
             }
             Err(error) if is_of_one_connection(&error) => {}
@@ -170,14 +201,24 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// Lets the kernel end a connection whose other side has vanished without a word, also when nothing is to be written.
+fn notice_absence(stream: &TcpStream) -> io::Result<()> {
+    let socket = socket2::SockRef::from(stream);
+    let keepalive = socket2::TcpKeepalive::new().with_time(ABSENCE / 2).with_interval(ABSENCE / 6).with_retries(3);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(Some(ABSENCE))?;
+    Ok(())
+}
+
 /// Serves one connection until it is closed or becomes a WebSocket.
-async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, permit: OwnedSemaphorePermit) {
+async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, held: Held) {
     // An answer is written at once or in large pieces: waiting for more would only delay its end.
-    if stream.set_nodelay(true).is_err() {
+    if stream.set_nodelay(true).and_then(|()| notice_absence(&stream)).is_err() {
         return;
     }
     let progress = Progress::new();
-    let io = TokioIo::new(Connection::new(stream, Arc::clone(&progress), permit));
+    let io = TokioIo::new(Connection::new(stream, Arc::clone(&progress), held));
     let closing = front.state.closing.clone();
     let service = service_fn(|request| {
         let front = Arc::clone(&front);
@@ -226,13 +267,18 @@ async fn serve(front: Arc<Front>, stream: TcpStream, peer: IpAddr, permit: Owned
 }
 
 /// Tells a client that there are too many, without waiting for it.
-fn refuse_connection(stream: &TcpStream) {
+fn refuse_connection(stream: &TcpStream, answer: &[u8]) {
     ::metrics::counter!(metrics::CONNECTIONS_REFUSED).increment(1);
     // The buffer of a new connection is empty, so this is written or the client has gone.
-    let _ = stream.try_write(
-        b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n",
-    );
+    let _ = stream.try_write(answer);
 }
+
+/// The server is full.
+const TOO_MANY: &[u8] =
+    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
+/// One address has too many.
+const TOO_MANY_OF_ADDRESS: &[u8] =
+    b"HTTP/1.1 429 Too Many Requests\r\nconnection: close\r\nretry-after: 5\r\ncontent-length: 0\r\n\r\n";
 
 /// Whether the next connection may well be accepted at once.
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -274,7 +320,8 @@ impl Front {
             response
         } else {
             let client_ip = client_ip(peer, &parts.headers, &config.trusted_proxies);
-            parts.extensions.insert(RequestInfo { request_id: Arc::clone(&request_id), client_ip });
+            let by_proxy = client_ip != peer;
+            parts.extensions.insert(RequestInfo { request_id: Arc::clone(&request_id), client_ip, by_proxy });
             let answer = self.router.clone().oneshot(Request::from_parts(parts, body));
             match AssertUnwindSafe(answer).catch_unwind().await {
                 Ok(Ok(response)) => response,
@@ -299,21 +346,39 @@ impl Front {
 }
 
 fn router(state: ServerState) -> Router {
-    let migrated = Arc::default();
-    Router::new()
-        .route("/graphql", any(graphql::http::handler))
+    let streams = Router::new()
         .route("/graphql/ws", get(graphql::ws::handler))
         .route("/graphql/stream", any(graphql::sse::handler))
+        .route_layer(from_fn_with_state(state.clone(), roles::only_where_streams_are));
+    let router = Router::new()
+        .route("/graphql", any(graphql::http::handler))
+        .merge(streams)
         .route("/exports/{id}", get(crate::exports::http::handler))
         .route("/", get(playground::page))
         .route("/assets/{*name}", get(playground::asset))
         .route("/schema.graphql", get(schema))
+        .merge(health_routes());
+    let router = match state.app.config.server.metrics_listen {
+        None => router.route("/metrics", get(show_metrics)),
+        Some(_) => router,
+    };
+    finish_router(router, state)
+}
+
+/// What those who watch ask for, at an address of their own.
+fn router_for_watchers(state: ServerState) -> Router {
+    finish_router(health_routes().route("/metrics", get(show_metrics)), state)
+}
+
+fn health_routes() -> Router<ServerState> {
+    let migrated = Arc::default();
+    Router::new()
         .route("/health/live", get(health::live))
         .route("/health/ready", get(move |state| health::ready(state, Arc::clone(&migrated))))
-        .route("/metrics", get(show_metrics))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(state)
+}
+
+fn finish_router(router: Router<ServerState>, state: ServerState) -> Router {
+    router.fallback(not_found).method_not_allowed_fallback(method_not_allowed).with_state(state)
 }
 
 /// The path of a request as it may be logged.

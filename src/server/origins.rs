@@ -7,7 +7,7 @@
 use axum::http::{HeaderMap, HeaderValue, Method, header, request::Parts};
 
 /// What may be read besides the simple headers.
-const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after");
+const EXPOSED: HeaderValue = HeaderValue::from_static("x-request-id, retry-after, ratelimit, ratelimit-policy");
 /// `*` covers every header but this one.
 const ALLOWED_HEADERS: HeaderValue = HeaderValue::from_static("authorization, content-type, accept, x-request-id, *");
 const ALLOWED_METHODS: HeaderValue = HeaderValue::from_static("GET, POST, OPTIONS");

@@ -26,9 +26,14 @@ const CONTENT_SECURITY_POLICY: HeaderValue = HeaderValue::from_static(
      frame-ancestors 'none'",
 );
 
+/// Not in production, and not where nothing can be changed: behind a proxy the page comes from the others.
+fn is_there(state: &ServerState) -> bool {
+    !state.app.config.in_production() && state.app.config.server.role.mutates()
+}
+
 /// The page. Not there in production.
 pub async fn page(State(state): State<ServerState>) -> Response {
-    if state.app.config.in_production() {
+    if !is_there(&state) {
         return not_found().await;
     }
     let body = Files::get("index.html").map_or_else(|| Body::from(MISSING), |file| Body::from(file.data));
@@ -44,7 +49,7 @@ pub async fn page(State(state): State<ServerState>) -> Response {
 /// A file that the page asks for. Its name has a hash of what is in it, so that browsers may keep it for ever; a
 /// compressed twin beside it is sent to who takes gzip.
 pub async fn asset(State(state): State<ServerState>, Path(name): Path<String>, headers: HeaderMap) -> Response {
-    if state.app.config.in_production() {
+    if !is_there(&state) {
         return not_found().await;
     }
     let name = format!("assets/{name}");

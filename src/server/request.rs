@@ -11,13 +11,16 @@ use std::{
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    response::Response,
 };
+use ipnet::IpNet;
 
-use super::ServerState;
+use super::{ServerState, addresses::Place};
 use crate::{
     auth::{RequestContext, authenticate},
     clock::random_bytes,
+    graphql::http::plain_refusal,
 };
 
 /// Longest `x-request-id` of a client that is taken over.
@@ -30,6 +33,8 @@ const MAX_USER_AGENT: usize = 256;
 pub struct RequestInfo {
     pub request_id: Arc<str>,
     pub client_ip: IpAddr,
+    /// Whether it came by a proxy of ours, whose connection carries requests of many clients.
+    pub by_proxy: bool,
 }
 
 /// With the caller of the `authorization` header. A token in the URL is never looked at. A bad token does not stop the
@@ -53,6 +58,20 @@ pub fn context_of(parts: &Parts, state: &ServerState) -> RequestContext {
         request_id: info.map_or_else(new_request_id, |info| Arc::clone(&info.request_id)),
         client_ip: info.map_or(IpAddr::from([0, 0, 0, 0]), |info| info.client_ip),
         user_agent: user_agent.map(|text| text.get(..MAX_USER_AGENT).unwrap_or(text).into()),
+    }
+}
+
+/// A place for a socket or a stream among the connections of its client's address, or the answer that refuses it. Its
+/// own connection has one already, unless it is a proxy's.
+pub fn place_of(state: &ServerState, parts: &Parts) -> Result<Option<Place>, Box<Response>> {
+    match parts.extensions.get::<RequestInfo>() {
+        Some(info) if info.by_proxy => state.addresses.place(info.client_ip).map_err(|_| {
+            let message = "Too many connections from this address. Close some, or try again in 5 s.";
+            let mut refused = plain_refusal(StatusCode::TOO_MANY_REQUESTS, message, "RATE_LIMITED");
+            refused.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            Box::new(refused)
+        }),
+        _ => Ok(None),
     }
 }
 
@@ -89,9 +108,9 @@ fn new_request_id() -> Arc<str> {
 
 /// Who sent the request: the peer, or, when the peer is a proxy of ours, the right-most address of `X-Forwarded-For`
 /// that is not a proxy of ours. Whatever stands further left was written by the client and proves nothing.
-pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpAddr]) -> IpAddr {
+pub fn client_ip(peer: IpAddr, headers: &HeaderMap, trusted_proxies: &[IpNet]) -> IpAddr {
     let mut client = peer.to_canonical();
-    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|proxy| proxy.to_canonical() == address);
+    let is_trusted = |address: IpAddr| trusted_proxies.iter().any(|proxies| proxies.contains(&address));
     if trusted_proxies.is_empty() || !is_trusted(client) {
         return client;
     }
@@ -125,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_forwarded_address_is_believed_only_from_our_proxies() {
-        let proxies = [ip("10.0.0.1"), ip("10.0.0.2")];
+        let proxies = ["10.0.0.1/32", "10.0.0.2/31"].map(|network| network.parse::<IpNet>().expect("a network"));
         for (peer, forwarded, expected) in [
             // Not from a proxy: the header is the client's own invention.
             ("203.0.113.9", &["198.51.100.1"][..], "203.0.113.9"),

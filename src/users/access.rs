@@ -8,7 +8,10 @@ use std::{
 use entity::{UserId, account, user};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType};
 
-use super::store::{self, Acquaintance};
+use super::{
+    store::{self, Acquaintance},
+    types::Username,
+};
 use crate::{app::App, auth::Viewer, error::Error, events::Transaction};
 
 /// What is known of a viewer and somebody, for [`may_see`].
@@ -87,6 +90,12 @@ pub async fn visible(app: &App, viewer: &Viewer, user_ids: &[UserId]) -> Result<
 /// The person behind an id, if the viewer may see them.
 pub async fn visible_user(app: &App, viewer: &Viewer, user_id: UserId) -> Result<Option<VisibleUser>, Error> {
     Ok(visible(app, viewer, &[user_id]).await?.remove(&user_id))
+}
+
+/// The person with a name, if the viewer may see them.
+pub async fn visible_by_name(app: &App, viewer: &Viewer, name: &Username) -> Result<Option<VisibleUser>, Error> {
+    let found = store::by_username(&app.db, name).await?;
+    Ok(visible_rows(app, viewer, found.into_iter().collect()).await?.pop())
 }
 
 /// Lets through whom the viewer may see.

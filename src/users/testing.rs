@@ -103,6 +103,7 @@ impl World {
             email_verified_at: Set(None),
             phone: Set(None),
             password_hash: Set("nobody signs in".into()),
+            read_receipts: Set(true),
         };
         account.insert(self.app.db.writer()).await.expect("an account");
         Viewer::proven(id, self.app.clock.new_id::<SessionId>())

@@ -186,19 +186,19 @@ impl fmt::Display for DisplayName {
 }
 
 /// Combining marks that may follow one another. Vietnamese needs two, Hebrew with its points and accents four.
-const MAX_MARKS: usize = 4;
+pub(crate) const MAX_MARKS: usize = 4;
 
 /// What means nothing at either end of a name.
-fn is_padding(c: char) -> bool {
+pub(crate) fn is_padding(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{200B}' | '\u{2060}' | '\u{FEFF}')
 }
 
 /// Embeddings, overrides and isolates: they reach beyond the name.
-fn is_bidi_control(c: char) -> bool {
+pub(crate) fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
-fn longest_run_of_marks(text: &str) -> usize {
+pub(crate) fn longest_run_of_marks(text: &str) -> usize {
     let (mut longest, mut run) = (0, 0);
     for c in text.chars() {
         if is_combining_mark(c) {
@@ -212,7 +212,7 @@ fn longest_run_of_marks(text: &str) -> usize {
 }
 
 /// Whether a character leaves a trace on the screen by itself.
-fn is_visible(c: char) -> bool {
+pub(crate) fn is_visible(c: char) -> bool {
     !(c.is_whitespace() || c.is_control() || is_combining_mark(c) || is_invisible(c))
 }
 

@@ -56,7 +56,7 @@ type Row = (&'static str, &'static str, [Expected; 6]);
 const ACTORS: [&str; 6] = ["nobody", "a stranger", "a former friend", "a blocked one", "a friend", "herself"];
 
 /// `$conversation` is Alice's with her friend, `$message` her message in it, `$invite` hers to a sixth person,
-/// `$session` one of her devices, `$user` and `$viewer` herself, `$guest` somebody whom nobody knows.
+/// `$group` and `$club` her groups with her friend, `$session` one of her devices, `$user` and `$viewer` herself, `$guest` somebody whom nobody knows.
 const ROWS: &[Row] = &[
     ("Query.server", "{ server { version } }", [Allowed; 6]),
     ("Query.viewer", "{ viewer { id email } }", [Nothing, Allowed, Allowed, Allowed, Allowed, Allowed]),
@@ -116,6 +116,41 @@ const ROWS: &[Row] = &[
         "Query.conversation",
         "query($conversation: ID!) { conversation(id: $conversation) { messages(last: 1) { nodes { body } } } }",
         [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
+    ),
+    (
+        "Query.node",
+        "query($group: ID!) { node(id: $group) { id } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
+    ),
+    (
+        "Query.conversation",
+        "query($group: ID!) { conversation(id: $group) { id } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
+    ),
+    (
+        "Query.searchMessages",
+        "{ searchMessages(query: \"between\") { nodes { body } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Query.searchMessages",
+        "query($conversation: ID!) { searchMessages(query: \"between\", conversationId: $conversation) { nodes { body } } }",
+        [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
+    ),
+    (
+        "Query.node",
+        "query($message: ID!) { node(id: $message) { ... on Message { reactions { emoji } readBy { nodes { id } } } } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed],
+    ),
+    (
+        "Mutation.addReaction",
+        "mutation($message: ID!) { addReaction(input: {messageId: $message, emoji: \"👍\"}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
+    ),
+    (
+        "Mutation.removeReaction",
+        "mutation($message: ID!) { removeReaction(input: {messageId: $message, emoji: \"👍\"}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
     ),
     (
         "Mutation.register",
@@ -240,6 +275,51 @@ const ROWS: &[Row] = &[
         "subscription($conversation: ID!) { readReceipts(conversationId: $conversation) { sequence } }",
         [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
     ),
+    (
+        "Mutation.createGroup",
+        "mutation { createGroup(input: {name: \"Anybody's\"}) { userErrors { code } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Mutation.sendInvite",
+        "mutation($group: ID!) { sendInvite(input: {group: {groupId: $group, username: \"frank\"}}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, ABSENT, Allowed],
+    ),
+    (
+        "Mutation.sendInvite",
+        "mutation($group: ID!) { sendInvite(input: {group: {groupId: $group, username: \"alice\"}}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Refused("INVALID_INPUT")],
+    ),
+    (
+        "Mutation.updateGroup",
+        "mutation($group: ID!) { updateGroup(input: {groupId: $group, description: \"x\"}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
+    ),
+    (
+        "Mutation.removeMember",
+        "mutation($group: ID!, $guest: ID!) { removeMember(input: {groupId: $group, userId: $guest}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), ABSENT],
+    ),
+    (
+        "Mutation.changeMemberRole",
+        "mutation($group: ID!, $user: ID!) { changeMemberRole(input: {groupId: $group, userId: $user, role: ADMIN}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Refused("LAST_OWNER")],
+    ),
+    (
+        "Mutation.transferOwnership",
+        "mutation($group: ID!, $user: ID!) { transferOwnership(input: {groupId: $group, userId: $user}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Refused("INVALID_INPUT")],
+    ),
+    (
+        "Mutation.leaveGroup",
+        "mutation($group: ID!) { leaveGroup(input: {groupId: $group}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Refused("LAST_OWNER")],
+    ),
+    (
+        "Mutation.deleteGroup",
+        "mutation($club: ID!) { deleteGroup(input: {groupId: $club}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
+    ),
     // Last, since it ends the sessions.
     (
         "Mutation.logout",
@@ -268,6 +348,10 @@ impl Cast {
         alice.to_user("blockUser", &erin).await.ok();
         let message = alice.send(&conversation, "Between the two of us.").await;
         let invite = alice.invite(&frank).await;
+        let (group, club) = tokio::join!(alice.create_group("The group"), alice.create_group("The club"));
+        for group in [&group, &club] {
+            alice.bring(group, &bob).await;
+        }
         let phone = alice.another_device().await;
         let session = phone.viewer("sessions { id current }").await["sessions"][0]["id"].clone();
         let viewer = alice.viewer("id").await["id"].clone();
@@ -276,6 +360,7 @@ impl Cast {
         let ids = json!({
             "user": alice.id, "viewer": viewer, "session": session, "invite": invite.ok()["invite"]["id"],
             "conversation": conversation, "message": message["id"], "guest": guest.id, "export": export,
+            "group": group, "club": club,
         });
         let actors = [&carol, &dave, &erin, &bob, &alice].map(|person| Client::clone(person));
         Self { actors: std::iter::once(server.anonymous()).chain(actors).collect(), alice, bob, ids }
@@ -424,6 +509,7 @@ story!(every_node_is_found_by_its_id, |world| async {
         ("session", "Session"),
         ("invite", "Invite"),
         ("conversation", "DirectConversation"),
+        ("group", "Group"),
         ("message", "Message"),
         ("export", "DataExport"),
     ];

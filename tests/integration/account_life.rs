@@ -276,6 +276,107 @@ story!(of_deletions_in_the_same_moment_one_is_done, |world| async {
     assert_eq!(seen["viewerCanSend"], false);
 });
 
+story!(an_owner_hands_over_before_they_go_and_members_just_leave, |world| async {
+    let server = world.server().await;
+    let (alice, bob) = tokio::join!(server.person("alice"), server.person("bob"));
+    let conversation = alice.befriend(&bob).await;
+    let (hers, alone, his) =
+        tokio::join!(alice.create_group("Hers"), alice.create_group("Hers alone"), bob.create_group("His"));
+    alice.bring(&hers, &bob).await;
+    bob.bring(&his, &alice).await;
+    let said = alice.send(&his, "I was in this group.").await;
+    let reaction = json!({"messageId": said["id"], "emoji": "👍"});
+    alice.mutate("addReaction", reaction, "message { id }").await.ok();
+
+    let refused = delete_account(&alice).await;
+    assert_eq!(refused.code(), Some("LAST_OWNER"));
+    let groups = "conversations { nodes { id viewerCanSend } }";
+    let kept = alice.viewer(groups).await["conversations"]["nodes"].take();
+    assert_eq!(kept.as_array().map(Vec::len), Some(4), "nothing has happened");
+    assert!(kept.as_array().expect("a list").iter().all(|node| node["viewerCanSend"] == true));
+    assert_eq!(alice.relationship_to(&bob).await, "FRIEND");
+
+    alice.to_member("transferOwnership", &hers, &bob).await.ok();
+    let socket = bob.socket().await;
+    let (mut bob_hears, _) = socket.follow(None).await;
+    delete_account(&alice).await.ok();
+    let mut left = Vec::new();
+    while left.len() < 2 {
+        let heard = bob_hears.until(|event| event["__typename"] == "MemberRemoved").await;
+        let event = &heard.last().expect("the one waited for")["event"];
+        assert_eq!(event["userId"], alice.id.as_str());
+        left.push(event["conversationId"].as_str().expect("an id").to_owned());
+    }
+    left.sort_unstable();
+    let mut expected = [hers.clone(), his.clone()];
+    expected.sort_unstable();
+    assert_eq!(left, expected);
+    for group in [&hers, &his] {
+        let seen = bob.conversation(group, "viewerCanSend ... on Group { memberCount viewerRole }").await;
+        assert_eq!(seen, json!({"viewerCanSend": true, "memberCount": 1, "viewerRole": "OWNER"}));
+    }
+    let node = "query($id: ID!) { node(id: $id) { ... on Message { body sender { displayName } reactions { emoji count } } } }";
+    let message = bob.ask(node, json!({"id": said["id"]})).await["node"].take();
+    assert_eq!(message["body"], "I was in this group.");
+    assert_eq!(message["sender"]["displayName"], "Deleted account");
+    assert_eq!(message["reactions"], json!([{"emoji": "👍", "count": 1}]), "reactions stay as messages do");
+    let seen = bob.conversation(&conversation, "viewerCanSend").await;
+    assert_eq!(seen["viewerCanSend"], false);
+    bob.send(&his, "And the group goes on.").await;
+    eventually("the group that was hers alone to be gone", async || {
+        let sql = "SELECT count(*) FROM conversation WHERE kind = 'group' AND deleted_at IS NOT NULL";
+        (number(world, sql).await == 1).then_some(())
+    })
+    .await;
+    assert!(bob.conversation(&alone, "id").await.is_null());
+});
+
+story!(a_group_is_never_left_to_a_tombstone, |world| async {
+    const N_ROUNDS: usize = 5;
+    let server = world.server().await;
+    let bob = server.person("bob").await;
+    for round in 0..N_ROUNDS {
+        let alice = server.person(&format!("alice{round}")).await;
+        bob.befriend(&alice).await;
+        let (offered, open) = tokio::join!(bob.create_group("Offered"), bob.create_group("Open"));
+        bob.bring(&offered, &alice).await;
+        let invite = bob.invite_to(&open, &alice).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        let delete = async {
+            for _ in 0..round {
+                alice.viewer("id").await;
+            }
+            delete_account(&alice).await
+        };
+        let (deleted, handed_over, accepted, created) = tokio::join!(
+            delete,
+            bob.to_member("transferOwnership", &offered, &alice),
+            alice.answer_invite("acceptInvite", &invite),
+            alice.mutate("createGroup", json!({"name": "Hers"}), "group { id }")
+        );
+        let codes = [&deleted, &handed_over, &accepted, &created].map(Payload::code);
+        match codes[0] {
+            // She owned the group by then.
+            Some(code) => {
+                assert_eq!(code, "LAST_OWNER", "{}", deleted.answer.text);
+                assert_eq!(codes[1], None, "{}", handed_over.answer.text);
+            }
+            None => assert!(matches!(codes[1], Some("NOT_FOUND")), "{}", handed_over.answer.text),
+        }
+        let is_expected = |code| matches!(code, None | Some("UNAUTHENTICATED" | "INVITE_NOT_PENDING" | "NOT_FOUND"));
+        assert!(is_expected(codes[2]), "{}", accepted.answer.text);
+        assert!(is_expected(codes[3]), "{}", created.answer.text);
+    }
+    let gone = r#"(SELECT id FROM "user" WHERE username LIKE 'deleted.%')"#;
+    let in_groups = format!(
+        "SELECT count(*) FROM member m JOIN conversation c ON c.id = m.conversation_id
+         WHERE c.kind = 'group' AND m.user_id IN {gone}"
+    );
+    assert_eq!(number(world, &in_groups).await, 0);
+    let ownerless = "SELECT count(*) FROM conversation c WHERE c.kind = 'group' AND c.deleted_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM member m WHERE m.conversation_id = c.id AND m.role = 'owner')";
+    assert_eq!(number(world, ownerless).await, 0);
+});
+
 story!(whatever_races_with_a_deletion_comes_before_or_after, |world| async {
     const N_ROUNDS: usize = 5;
     let server = world.server().await;
@@ -426,7 +527,7 @@ story!(whatever_races_with_a_deletion_comes_before_or_after, |world| async {
 
 story!(an_export_holds_what_is_ones_own_and_nothing_private_of_others, |world| async {
     let server = world.server().await;
-    let (alice, bob, carol, mallory) =
+    let (alice, bob, _carol, mallory) =
         tokio::join!(server.person("alice"), server.person("bob"), server.person("carol"), server.person("mallory"));
     let phones = [(&alice, "+49 30 12345678"), (&bob, "+49 30 87654321")];
     for (person, phone) in phones {

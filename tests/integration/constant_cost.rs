@@ -29,6 +29,15 @@ const LISTS: &[(&str, &str)] = &[
         body sender { username relationship } conversation { id unreadCount } replyTo { body sender { username } } } } } }"),
     ("old messages", "query($n: Int!, $c: ID!) { conversation(id: $c) { messages(first: $n) { nodes {
         body sender { username } replyTo { body } } } } }"),
+    ("messages with reactions", "query($n: Int!, $c: ID!) { conversation(id: $c) { messages(last: $n) { nodes {
+        reactions { emoji count viewerHasReacted } } } } }"),
+    ("messages with readers", "query($n: Int!, $c: ID!) { conversation(id: $c) { messages(last: $n) { nodes {
+        readBy(first: 5) { nodes { username } } } } } }"),
+    ("read receipts", "query($n: Int!, $c: ID!) { viewer { conversations(first: $n) { nodes {
+        members(first: 2) { edges { lastReadSequence lastReadAt } } } } } node(id: $c) { id } }"),
+    ("found messages", "query($n: Int!, $c: ID!) { searchMessages(query: \"go on\", first: $n) { nodes {
+        body sender { username } conversation { id } reactions { count viewerHasReacted } readBy(first: 2) { nodes { id } }
+        } } node(id: $c) { id } }"),
 ];
 
 /// How many nodes the longer lists have.
@@ -49,7 +58,8 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
         .set("RUST_LOG", "warn,sqlx::query=debug")
         .set("KITH_LOG_FORMAT", "json")
         // Nothing else asks the database meanwhile.
-        .set("KITH_RECONCILE_SECONDS", "60");
+        .set("KITH_RECONCILE_SECONDS", "60")
+        .set("KITH_SEARCH_INDEX_SECONDS", "60");
     let server = world.server_with(options).await;
     let alice = server.person("alice").await;
     let names: Vec<String> = (0..N).map(|n| format!("friend{n}")).collect();
@@ -70,6 +80,9 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
         let speaker = if n % 2 == 0 { &*alice } else { &*friends[0] };
         let input = json!({"conversationId": talk, "body": "Go on.", "replyToId": newest["id"]});
         newest = speaker.send_input(input).await.ok()["messageEdge"]["node"].clone();
+        for emoji in ["👍", "❤️"].iter().take(1 + n % 2) {
+            alice.react("addReaction", &newest, emoji).await.ok();
+        }
     }
 
     let cost_once = async |query: &str, variables: &Value| {

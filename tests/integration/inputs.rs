@@ -32,7 +32,7 @@ fn texts() -> Vec<String> {
 }
 
 /// Every operation that takes a text, as `$x`.
-const PLACES: &[&str] = &[
+pub const PLACES: &[&str] = &[
     "query($x: ID!) { node(id: $x) { id } }",
     "query($x: [ID!]!) { nodes(ids: $x) { id } }",
     "query($x: ID!) { conversation(id: $x) { id } }",
@@ -70,6 +70,28 @@ const PLACES: &[&str] = &[
     "mutation($x: ID!) { editMessage(input: {messageId: $x, body: \"x\"}) { userErrors { code } } }",
     "mutation($x: String!, $m: ID!) { editMessage(input: {messageId: $m, body: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { deleteMessage(input: {messageId: $x}) { userErrors { code } } }",
+    "mutation($x: String!, $c: ID!) { sendInvite(input: {group: {groupId: $c, username: $x}}) { userErrors { code } } }",
+    "mutation($x: ID!) { sendInvite(input: {group: {groupId: $x, username: \"nobody\"}}) { userErrors { code } } }",
+    "mutation($x: String!, $g: ID!) { sendInvite(input: {group: {groupId: $g, username: $x, note: $x}}) { userErrors { code } } }",
+    "mutation($x: String!) { createGroup(input: {name: $x, description: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { createGroup(input: {name: \"x\", description: $x}) { userErrors { code } } }",
+    "mutation($x: String!, $g: ID!) { updateGroup(input: {groupId: $g, name: $x}) { userErrors { code } } }",
+    "mutation($x: String!, $g: ID!) { updateGroup(input: {groupId: $g, description: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { updateGroup(input: {groupId: $x, name: \"x\"}) { userErrors { code } } }",
+    "mutation($x: ID!) { leaveGroup(input: {groupId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { deleteGroup(input: {groupId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!, $g: ID!) { removeMember(input: {groupId: $g, userId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { changeMemberRole(input: {groupId: $x, userId: $x, role: ADMIN}) { userErrors { code } } }",
+    "mutation($x: ID!, $g: ID!) { transferOwnership(input: {groupId: $g, userId: $x}) { userErrors { code } } }",
+    "query($x: String!, $g: ID!) { conversation(id: $g) { members(first: 1, after: $x) { nodes { id } } } }",
+    "query($x: String!) { searchMessages(query: $x) { nodes { id } } }",
+    "query($x: String!) { searchMessages(query: \"alice\", after: $x) { nodes { id } } }",
+    "query($x: ID!) { searchMessages(query: \"alice\", conversationId: $x) { nodes { id } } }",
+    "query($x: String!, $m: ID!) { node(id: $m) { ... on Message { readBy(first: 1, after: $x) { nodes { id } } } } }",
+    "mutation($x: ID!) { addReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
+    "mutation($x: String!, $m: ID!) { addReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { removeReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
+    "mutation($x: String!, $m: ID!) { removeReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
 ];
 
@@ -77,11 +99,12 @@ story!(no_text_is_an_internal_error, |world| async {
     let server = world.server().await;
     let (alice, _bob, conversation) = server.friends("alice", "bob").await;
     let message = alice.send(&conversation, "Something to edit.").await;
+    let group = alice.create_group("A group").await;
     let texts = texts();
     let mut wrong = Vec::new();
     for document in PLACES {
         for text in &texts {
-            let variables = json!({"x": text, "c": conversation, "m": message["id"]});
+            let variables = json!({"x": text, "c": conversation, "g": group, "m": message["id"]});
             let answer = alice.graphql(document, variables).await;
             let is_clear = match answer.code() {
                 None => answer.status == 200 && answer.body["data"].is_object(),
@@ -102,6 +125,7 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
     let server = world.server().await;
     let (alice, _bob, conversation) = server.friends("alice", "bob").await;
     let message = alice.send(&conversation, "Something to edit.").await;
+    let group = alice.create_group("A group").await;
     let values = [
         Value::Null,
         json!(0),
@@ -120,12 +144,17 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
         "query($x: Int) { searchUsers(query: \"ali\", first: $x) { nodes { id } } }",
         "mutation($x: Int!, $c: ID!) { markRead(input: {conversationId: $c, sequence: $x}) { userErrors { code } } }",
         "query($x: InviteStatus) { viewer { invites(status: $x) { nodes { id } } } }",
+        "mutation($x: Role!, $g: ID!) { changeMemberRole(input: {groupId: $g, userId: $g, role: $x}) { userErrors { code } } }",
+        "mutation($x: UpdateGroupInput!) { updateGroup(input: $x) { userErrors { code } } }",
         "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
+        "mutation($x: Boolean) { updateProfile(input: {readReceipts: $x}) { userErrors { code } } }",
+        "query($x: Int) { searchMessages(query: \"alice\", first: $x) { nodes { id } } }",
+        "query($x: Int, $m: ID!) { node(id: $m) { ... on Message { readBy(last: $x) { nodes { id } } } } }",
     ];
     for document in PLACES.iter().chain(&numbers) {
         for value in &values {
-            let variables = json!({"x": value, "c": conversation, "m": message["id"]});
+            let variables = json!({"x": value, "c": conversation, "g": group, "m": message["id"]});
             let answer = alice.graphql(document, variables).await;
             assert!(
                 !matches!(answer.code(), Some("INTERNAL" | "UNAVAILABLE")),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::{full_story, sqlite_story, story, support::*};
+use crate::{cluster_story, full_story, joined_story, sqlite_story, story, support::*};
 
 fn sequence_of(event: &Value) -> i64 {
     event["messageEdge"]["node"]["sequence"].as_i64().unwrap_or_else(|| panic!("no message in {event}"))
@@ -18,7 +18,7 @@ full_story!(processes_that_start_at_once_on_an_empty_database_all_come_up, |worl
     }
 });
 
-full_story!(two_processes_are_one_service, |world| async {
+joined_story!(two_processes_are_one_service, |world| async {
     let (a, b) = (world.server().await, world.server().await);
     let (alice, bob, conversation) = a.friends("alice", "bob").await;
     let bob = bob.at(&b);
@@ -52,7 +52,7 @@ full_story!(two_processes_are_one_service, |world| async {
     assert_eq!(heard.expect("a receipt")["user"]["id"], bob.id.as_str());
 });
 
-full_story!(what_a_killed_process_had_committed_is_heard_on_the_others, |world| async {
+joined_story!(what_a_killed_process_had_committed_is_heard_on_the_others, |world| async {
     let (mut a, b) = (world.server().await, world.server().await);
     let (alice, bob, conversation) = a.friends("alice", "bob").await;
     let socket = bob.at(&b).socket().await;
@@ -91,7 +91,7 @@ full_story!(what_a_killed_process_had_committed_is_heard_on_the_others, |world| 
     assert_eq!(heard, (heard[0]..heard[0] + heard.len() as i64).collect::<Vec<_>>(), "each once, in order");
 });
 
-full_story!(a_logout_ends_the_socket_on_another_process_at_once, |world| async {
+joined_story!(a_logout_ends_the_socket_on_another_process_at_once, |world| async {
     let (a, b) = (world.server().await, world.server().await);
     let alice = a.person("alice").await;
     let (phone, laptop) = tokio::join!(alice.another_device(), alice.another_device());
@@ -139,11 +139,9 @@ full_story!(a_logout_is_heard_without_redis, |world| async {
     assert_eq!(answer.code(), Some("UNAUTHENTICATED"), "{}", answer.text);
 });
 
-/// Sends on one process what is heard on another, while Redis is away for a time.
-async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
-    let mut redis = Redis::private(world).await;
-    let options = || Options::default().redis(redis.url());
-    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+/// Sends on one process what is heard on another, while Redis, or a part of it, is in trouble for five seconds.
+async fn trouble_for_five_seconds(world: &World, options: Options, trouble: impl AsyncFnOnce(&str, Duration)) {
+    let (a, b) = (world.server_with(options.clone()).await, world.server_with(options).await);
     let (alice, bob, conversation) = a.friends("alice", "bob").await;
     let socket = bob.at(&b).socket().await;
     let mut ears = socket.listen(&conversation, &alice).await;
@@ -167,13 +165,7 @@ async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
     let trouble = async {
         // The length of the outage is what the story is about.
         tokio::time::sleep(Duration::from_millis(500)).await;
-        if freeze {
-            redis.freeze()
-        } else {
-            redis.kill().await
-        }
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        if freeze { redis.thaw() } else { redis.start().await }
+        trouble(&conversation, Duration::from_secs(5)).await;
     };
     let (n, m, ()) =
         within(PATIENCE * 3, "the load", async { tokio::join!(sender(alice.clone()), sender(bob.clone()), trouble) })
@@ -191,12 +183,122 @@ async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
     assert_eq!(ears.next().await["messageEdge"]["node"]["id"], said["id"]);
 }
 
+async fn redis_away_for_five_seconds(world: &World, freeze: bool) {
+    let mut redis = Redis::private(world).await;
+    let options = Options::default().redis(redis.url());
+    trouble_for_five_seconds(world, options, async |_, outage| {
+        if freeze {
+            redis.freeze()
+        } else {
+            redis.kill().await
+        }
+        tokio::time::sleep(outage).await;
+        if freeze { redis.thaw() } else { redis.start().await }
+    })
+    .await;
+}
+
 full_story!(redis_killed_under_load_loses_nothing, |world| async {
     redis_away_for_five_seconds(world, false).await;
 });
 
 full_story!(redis_frozen_under_load_loses_nothing, |world| async {
     redis_away_for_five_seconds(world, true).await;
+});
+
+/// The channel of the only conversation there is.
+async fn channel_of_the_conversation(world: &World) -> String {
+    let database = world.database().await;
+    let query = sea_orm::Statement::from_string(
+        sea_orm::ConnectionTrait::get_database_backend(&database),
+        "SELECT replace(id::text, '-', '') FROM conversation",
+    );
+    let rows = sea_orm::ConnectionTrait::query_all_raw(&database, query).await.expect("the table can be read");
+    let [row] = rows.as_slice() else { panic!("{} conversations", rows.len()) };
+    let id: String = row.try_get_by_index(0).expect("a text");
+    database.close().await.expect("closes");
+    format!("{}:conversation:{{{id}}}", world.redis_prefix)
+}
+
+async fn a_node_away_for_five_seconds(world: &World, freeze: bool) {
+    let mut cluster = world.cluster.as_ref().expect("a cluster").lock().await;
+    trouble_for_five_seconds(world, Options::default(), async |_, outage| {
+        let (_, owner) = cluster.place_of(&channel_of_the_conversation(world).await).await;
+        let node = &mut cluster.nodes[owner];
+        if freeze {
+            node.freeze()
+        } else {
+            node.kill().await
+        }
+        tokio::time::sleep(outage).await;
+        if freeze { node.thaw() } else { node.start().await }
+    })
+    .await;
+}
+
+cluster_story!(a_node_of_the_cluster_killed_under_load_loses_nothing, |world| async {
+    a_node_away_for_five_seconds(world, false).await;
+});
+
+cluster_story!(a_node_of_the_cluster_frozen_under_load_loses_nothing, |world| async {
+    a_node_away_for_five_seconds(world, true).await;
+});
+
+cluster_story!(a_slot_that_moves_is_followed, |world| async {
+    // The log is not looked at while the story lasts: what arrives came by Redis.
+    let options = || Options::default().set("KITH_RECONCILE_SECONDS", "60");
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (alice, bob, conversation) = a.friends("alice", "bob").await;
+    let socket = bob.at(&b).socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    let cluster = world.cluster.as_ref().expect("a cluster").lock().await;
+    let channel = channel_of_the_conversation(world).await;
+    let (slot, mut owner) = cluster.place_of(&channel).await;
+    let n_listening = async |idx: usize| cluster.nodes[idx].ask(&format!("PUBSUB SHARDNUMSUB {channel}")).await;
+    for _ in 0..3 {
+        let next = (owner + 1) % 3;
+        cluster.move_slot(slot, owner, next).await;
+        owner = next;
+        // Both have subscribed where the slot is now.
+        eventually("the channel to be subscribed to at its new place", async || {
+            n_listening(owner).await.ends_with(":1\r\n").then_some(())
+        })
+        .await;
+        for n in 0..3 {
+            let sent = alice.send(&conversation, &format!("{n}")).await;
+            assert_eq!(ears.next().await["messageEdge"]["node"]["id"], sent["id"]);
+        }
+    }
+    assert!(socket.is_open());
+});
+
+cluster_story!(a_server_starts_and_works_without_its_cluster, |world| async {
+    let mut cluster = world.cluster.as_ref().expect("a cluster").lock().await;
+    for node in &mut cluster.nodes {
+        node.kill().await;
+    }
+    let options = || Options::default().set("KITH_RECONCILE_SECONDS", "0.3").rate_limits();
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (alice, bob, conversation) = a.friends("alice", "bob").await;
+    let socket = bob.at(&b).socket().await;
+    let mut ears = socket.listen(&conversation, &alice).await;
+    for n in 0..5 {
+        let sent = alice.send(&conversation, &format!("{n}")).await;
+        assert_eq!(ears.next().await["messageEdge"]["node"]["id"], sent["id"]);
+    }
+    for node in &mut cluster.nodes {
+        node.start().await;
+    }
+    cluster.whole().await;
+    for server in [&a, &b] {
+        eventually("the bus to be well", async || {
+            let health = server.anonymous().get("/health/ready").await;
+            // The publisher knows when it has published.
+            alice.at(server).send(&conversation, "Is anybody there?").await;
+            (health.body["bus"] == "ok").then_some(())
+        })
+        .await;
+    }
 });
 
 full_story!(a_server_starts_and_works_without_its_redis, |world| async {

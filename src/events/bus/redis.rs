@@ -1,14 +1,14 @@
-//! The bus of several processes: Redis pub/sub.
+//! The bus of several processes: pub/sub of a Redis ([`single`]), or sharded pub/sub of a Redis Cluster ([`cluster`]).
 //!
-//! One pipelined connection publishes, one subscribes, whatever the number of listeners. A channel is subscribed to
-//! only while somebody here listens. What happens in this process reaches its own listeners without the way through
-//! Redis; the echo is told by the publisher's name in front of each payload, and dropped.
+//! A channel is subscribed to only while somebody here listens. What happens in this process reaches its own listeners
+//! without the way through Redis; the echo is told by the publisher's name in front of each payload, and dropped.
 //!
-//! Both connections come back by themselves. What was published meanwhile is found in the log: see
-//! [`Bus::came_back`].
+//! Connections come back by themselves. What was published meanwhile is found in the log: see [`Bus::came_back`].
+
+mod cluster;
+mod single;
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, Ordering},
@@ -16,17 +16,17 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, future::BoxFuture};
-use redis::{
-    Client,
-    aio::{ConnectionManager, PubSubSink, PubSubStream},
-};
+use futures_util::future::BoxFuture;
+use redis::Client;
+use secrecy::ExposeSecret;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use super::{Bus, Sink};
 use crate::{
     clock::random_bytes,
+    error::Error,
     events::{Delivery, Topic},
+    redis::{Redis, RedisUrl},
 };
 
 /// Events that may wait to be published; past that they are left to the reconcilers of the other processes.
@@ -47,7 +47,7 @@ pub struct RedisBus {
 }
 
 struct Shared {
-    prefix: String,
+    redis: Redis,
     /// This process, in front of what it publishes.
     name: [u8; NAME_BYTES],
     sink: OnceLock<Weak<dyn Sink>>,
@@ -62,10 +62,10 @@ enum Change {
 }
 
 impl RedisBus {
-    /// Starts the two connections. They need not succeed now.
-    pub fn start(client: Client, publisher: ConnectionManager, prefix: String) -> Self {
+    /// Starts the connections. They need not succeed now.
+    pub fn start(redis: Redis) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
-            prefix,
+            redis: redis.clone(),
             name: random_bytes(),
             sink: OnceLock::new(),
             publisher_is_well: true.into(),
@@ -74,9 +74,19 @@ impl RedisBus {
         });
         let (outgoing, to_publish) = mpsc::channel(MAX_WAITING);
         let (changes, to_change) = mpsc::unbounded_channel();
-        tokio::spawn(publish(Arc::clone(&shared), publisher, to_publish));
-        tokio::spawn(subscribe(Arc::clone(&shared), client, to_change));
-        Self { shared, outgoing, changes }
+        match redis.url() {
+            RedisUrl::Single(url) => {
+                let refuse = |error| Error::internal(format!("Redis cannot be used: {error}"));
+                let client = Client::open(url.expose_secret()).map_err(refuse)?;
+                tokio::spawn(single::publish(Arc::clone(&shared), redis.connection(), to_publish));
+                tokio::spawn(single::subscribe(Arc::clone(&shared), client, to_change));
+            }
+            RedisUrl::Cluster(url) => {
+                tokio::spawn(cluster::publish(Arc::clone(&shared), to_publish));
+                tokio::spawn(cluster::subscribe(Arc::clone(&shared), url.clone(), to_change));
+            }
+        }
+        Ok(Self { shared, outgoing, changes })
     }
 }
 
@@ -125,9 +135,27 @@ impl Bus for RedisBus {
 impl Shared {
     fn channel(&self, topic: Topic) -> String {
         match topic {
-            Topic::Conversation(id) => format!("{}:conversation:{}", self.prefix, id.0.simple()),
-            Topic::User(id) => format!("{}:user:{}", self.prefix, id.0.simple()),
-            Topic::Sessions => format!("{}:sessions", self.prefix),
+            Topic::Conversation(id) => self.redis.key("conversation", id.0.simple()),
+            Topic::User(id) => self.redis.key("user", id.0.simple()),
+            Topic::Sessions => self.redis.key("sessions", "all"),
+        }
+    }
+
+    /// Whether what is published arrives, told to the log when it changes.
+    fn publisher_is(&self, well: bool) {
+        if self.publisher_is_well.swap(well, Ordering::Relaxed) != well {
+            match well {
+                true => tracing::info!("events reach Redis again"),
+                false => tracing::warn!("events do not reach Redis; other processes read them from the log"),
+            }
+        }
+    }
+
+    /// Hands what another process published to who listens here.
+    fn hear(&self, payload: &[u8]) {
+        let target = self.sink.get().and_then(Weak::upgrade);
+        if let Some((target, delivery)) = target.zip(self.decode(payload)) {
+            target.receive(Arc::new(delivery));
         }
     }
 
@@ -147,129 +175,5 @@ impl Shared {
         serde_json::from_slice(json)
             .inspect_err(|error| tracing::warn!(%error, "an event from another process cannot be read"))
             .ok()
-    }
-}
-
-async fn publish(shared: Arc<Shared>, mut redis: ConnectionManager, mut outgoing: mpsc::Receiver<Arc<Delivery>>) {
-    let mut batch = Vec::with_capacity(MAX_PIPELINE);
-    while outgoing.recv_many(&mut batch, MAX_PIPELINE).await > 0 {
-        let mut pipeline = redis::pipe();
-        for delivery in batch.drain(..) {
-            if let Some(payload) = shared.encode(&delivery) {
-                pipeline.publish(shared.channel(delivery.topic), payload).ignore();
-            }
-        }
-        let result = tokio::time::timeout(ANSWER_LIMIT, pipeline.query_async::<()>(&mut redis)).await;
-        let is_well = matches!(result, Ok(Ok(())));
-        if shared.publisher_is_well.swap(is_well, Ordering::Relaxed) != is_well {
-            match is_well {
-                true => tracing::info!("events reach Redis again"),
-                false => tracing::warn!("events do not reach Redis; other processes read them from the log"),
-            }
-        }
-    }
-}
-
-/// Keeps one subscriber connection and what it is subscribed to.
-async fn subscribe(shared: Arc<Shared>, client: Client, mut changes: mpsc::UnboundedReceiver<Change>) {
-    let mut topics: HashSet<Topic> = HashSet::new();
-    let mut waiting: Vec<oneshot::Sender<()>> = Vec::new();
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match connect(&shared, &client, &topics).await {
-            Some((sink, stream)) => {
-                pause = Duration::from_millis(50);
-                for done in waiting.drain(..) {
-                    // Who has given up waiting does not mind.
-                    let _ = done.send(());
-                }
-                shared.subscriber_is_well.store(true, Ordering::Relaxed);
-                tracing::info!("events arrive from Redis");
-                // What was lost meanwhile is in the log.
-                shared.came_back.notify_one();
-                let open = listen(&shared, sink, stream, &mut topics, &mut changes).await;
-                shared.subscriber_is_well.store(false, Ordering::Relaxed);
-                if !open {
-                    return;
-                }
-                tracing::warn!("Redis is away; events of other processes are read from the log");
-            }
-            None => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-        }
-        while let Ok(change) = changes.try_recv() {
-            match change {
-                Change::Join(more, done) => {
-                    topics.extend(more);
-                    waiting.push(done);
-                }
-                Change::Leave(topic) => {
-                    topics.remove(&topic);
-                }
-            }
-        }
-        waiting.retain(|done| !done.is_closed());
-    }
-}
-
-async fn connect(shared: &Shared, client: &Client, topics: &HashSet<Topic>) -> Option<(PubSubSink, PubSubStream)> {
-    let connecting = async {
-        let (mut sink, stream) = client.get_async_pubsub().await?.split();
-        let channels: Vec<String> = topics.iter().map(|topic| shared.channel(*topic)).collect();
-        for channels in channels.chunks(1000) {
-            sink.subscribe(channels).await?;
-        }
-        Ok::<_, redis::RedisError>((sink, stream))
-    };
-    tokio::time::timeout(ANSWER_LIMIT * 5, connecting).await.ok()?.ok()
-}
-
-/// Receives and changes subscriptions until the connection breaks. False when the bus is gone.
-async fn listen(
-    shared: &Shared,
-    mut sink: PubSubSink,
-    mut stream: PubSubStream,
-    topics: &mut HashSet<Topic>,
-    changes: &mut mpsc::UnboundedReceiver<Change>,
-) -> bool {
-    let mut ping = tokio::time::interval(PING_INTERVAL);
-    ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            // A host that is gone says nothing by itself.
-            _ = ping.tick() => {
-                if !matches!(tokio::time::timeout(ANSWER_LIMIT, sink.ping::<redis::Value>()).await, Ok(Ok(_))) {
-                    return true;
-                }
-            }
-            message = stream.next() => {
-                let Some(message) = message else { return true };
-                let target = shared.sink.get().and_then(Weak::upgrade);
-                if let Some((target, delivery)) = target.zip(shared.decode(message.get_payload_bytes())) {
-                    target.receive(Arc::new(delivery));
-                }
-            }
-            change = changes.recv() => match change {
-                None => return false,
-                Some(Change::Join(more, done)) => {
-                    let channels: Vec<String> = more.iter().map(|topic| shared.channel(*topic)).collect();
-                    topics.extend(more);
-                    match tokio::time::timeout(ANSWER_LIMIT, sink.subscribe(&channels)).await {
-                        // Who has given up waiting does not mind.
-                        Ok(Ok(())) => drop(done.send(())),
-                        _ => return true,
-                    }
-                }
-                Some(Change::Leave(topic)) => {
-                    topics.remove(&topic);
-                    let left = tokio::time::timeout(ANSWER_LIMIT, sink.unsubscribe(shared.channel(topic))).await;
-                    if !matches!(left, Ok(Ok(()))) {
-                        return true;
-                    }
-                }
-            },
-        }
     }
 }

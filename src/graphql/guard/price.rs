@@ -31,7 +31,7 @@ pub(super) const CONNECTIONS: [&str; 9] = [
 /// The price of one operation: each field counts 1, and what is below a page counts as often as the page has items.
 ///
 /// A page is a field with a `first` or `last` (both: the larger), priced as at least 1 and at most [`MAX_PAGE`]; a known
-/// connection with neither is [`DEFAULT_PAGE`]; `nodes(ids:)` counts its ids. Variables are followed, their defaults
+/// connection with neither is [`DEFAULT_PAGE`]; `nodes(ids:)` and `_entities(representations:)` count theirs. Variables are followed, their defaults
 /// respected. Whether the argument is valid is not asked. What is below `__schema` and `__type` counts 1 each.
 /// `@skip` and `@include` are not believed: the price is an upper bound.
 ///
@@ -116,9 +116,12 @@ impl<'a> Pricing<'a> {
     /// How many items are below the field.
     fn page(&self, field: &Field) -> u64 {
         let name = field.name.node.as_str();
-        if name == "nodes"
-            && let Some(ids) = self.argument(field, "ids")
-        {
+        let list = match name {
+            "nodes" => self.argument(field, "ids"),
+            "_entities" => self.argument(field, "representations"),
+            _ => None,
+        };
+        if let Some(ids) = list {
             // Anything but a list stands for a list of one.
             return if let Argument::List(length) = ids { length.max(1) } else { 1 };
         }

@@ -18,7 +18,10 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use self::protocol::Close;
 use super::http::plain_refusal;
-use crate::server::{ServerState, request::context_of};
+use crate::server::{
+    ServerState,
+    request::{context_of, place_of},
+};
 
 /// Answers at `/graphql/ws`: upgrades to a WebSocket and serves it in a task of its own. Whether the page's origin may
 /// call was asked before.
@@ -30,11 +33,16 @@ pub async fn handler(State(state): State<ServerState>, mut request: Request) -> 
     let offered = offers_protocol(request.headers());
     let upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
+    let place = match place_of(&state, &parts) {
+        Ok(place) => place,
+        Err(refused) => return *refused,
+    };
     let context = context_of(&parts, &state);
 
     let socket = {
         let state = state.clone();
         async move {
+            let _place = place;
             // The client left before it was answered: nothing to do.
             let Ok(upgraded) = upgrade.await else { return };
             let stream = TokioIo::new(upgraded);

@@ -43,7 +43,7 @@ use crate::{
         engine::GraphqlRequest,
         streaming::{Counted, DRAIN_SPREAD, Reader, encode_errors, encode_response, instant_of, random_fraction},
     },
-    server::ServerState,
+    server::{ServerState, roles::misdirected},
 };
 
 /// Largest message that a client may send.
@@ -192,6 +192,7 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
     context: RequestContext,
 ) -> End {
     let mut times = Times::new(state, &context.caller);
+    times.note_anonymous(true);
     let mut sleep = pin!(sleep_until(times.next()));
     let mut closing = pin!(state.closing.cancelled());
     let watch = context.caller.viewer().ok().map(|viewer| state.app.revocations.watch(viewer.session_id()));
@@ -274,6 +275,7 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
             },
         }
 
+        times.note_anonymous(operations.all.is_empty());
         let next = times.next();
         if next < sleep.deadline() || sleep.is_elapsed() {
             sleep.as_mut().reset(next);
@@ -324,6 +326,8 @@ struct Times {
     n_unanswered_pings: u8,
     /// When the access token dies.
     expires_at: Option<(Instant, Timestamp)>,
+    /// On a socket on which nobody signed in: how long it may stay without an operation, and until when.
+    anonymous: Option<(Duration, Option<Instant>)>,
     /// When a stuck write has been stuck for too long.
     write_by: Option<Instant>,
     /// While the server closes: when to leave, and when to leave even if an answer is owed.
@@ -341,15 +345,25 @@ impl Times {
             Caller::SignedIn { expires_at, .. } => Some((instant_of(&state.app.clock, *expires_at), *expires_at)),
             Caller::Anonymous | Caller::Rejected(_) => None,
         };
+        let anonymous = caller.viewer().is_err();
+        let anonymous = anonymous.then(|| (Duration::from_secs(state.app.config.server.anonymous_seconds), None));
         let ping_interval = Duration::from_secs(state.app.config.server.ping_seconds);
         let ping_at = Instant::now() + ping_interval.mul_f64(random_fraction());
-        Self { ping_interval, ping_at, n_unanswered_pings: 0, expires_at, write_by: None, leave: None }
+        Self { ping_interval, ping_at, n_unanswered_pings: 0, expires_at, anonymous, write_by: None, leave: None }
     }
 
     fn next(&self) -> Instant {
         let expires_at = self.expires_at.map(|(at, _)| at);
         let leave_at = self.leave.map(|(at, _)| at);
-        [expires_at, self.write_by, leave_at].into_iter().flatten().fold(self.ping_at, Instant::min)
+        let anonymous_until = self.anonymous.and_then(|(_, until)| until);
+        [expires_at, self.write_by, leave_at, anonymous_until].into_iter().flatten().fold(self.ping_at, Instant::min)
+    }
+
+    /// Whether there is an operation decides how long an anonymous socket may stay.
+    fn note_anonymous(&mut self, is_idle: bool) {
+        if let Some((limit, until)) = &mut self.anonymous {
+            *until = is_idle.then(|| until.unwrap_or_else(|| Instant::now() + *limit));
+        }
     }
 
     fn is_leaving(&self) -> bool {
@@ -375,6 +389,9 @@ impl Times {
         }
         if self.write_by.is_some_and(|by| by <= now) {
             return Err(Close::TOO_SLOW.into());
+        }
+        if self.anonymous.and_then(|(_, until)| until).is_some_and(|until| until <= now) {
+            return Err(Close::ANONYMOUS.into());
         }
         if let Some((at, by)) = &mut self.leave
             && *at <= now
@@ -477,6 +494,10 @@ impl Operations<'_> {
             }
         };
         let kind = prepared.kind;
+        if let Some(error) = misdirected(self.state.app.config.server.role, kind) {
+            frames::error(out, &id, &encode_errors(&[error]));
+            return Ok(());
+        }
         let context = self.context.clone();
         let task = match kind {
             OperationType::Subscription => {

@@ -1,21 +1,19 @@
 //! One call of the function `send_messages` commits a batch: see its SQL in the migration.
 
-use std::sync::Arc;
-
-use entity::{MessageId, Timestamp, user};
-use sqlx::{PgPool, Row};
+use entity::Timestamp;
+use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{Draft, Reason, Verdict};
+use super::{Answer, Draft, Verdict, verdicts};
 
-const SEND: &str = "SELECT n, outcome, message_id, message_sequence, event_position, \
+const SEND: &str = "SELECT outcome, message_id, message_sequence, event_position, \
      sender_username, sender_display_name, sender_discoverable, sender_created_at \
      FROM send_messages($1, $2, $3, $4, $5, $6, $7, $8) ORDER BY n";
 
 /// Commits the drafts and answers a verdict for each, in their order.
 pub(super) async fn commit(pool: &PgPool, drafts: &[&Draft], now: Timestamp) -> Result<Vec<Verdict>, sqlx::Error> {
     let column = |of: fn(&Draft) -> Uuid| drafts.iter().map(|draft| of(draft)).collect::<Vec<Uuid>>();
-    let rows = sqlx::query(SEND)
+    let answers: Vec<Answer> = sqlx::query_as(SEND)
         .bind(column(|draft| draft.conversation_id.0))
         .bind(column(|draft| draft.sender_id.0))
         .bind(column(|draft| draft.id.0))
@@ -26,32 +24,5 @@ pub(super) async fn commit(pool: &PgPool, drafts: &[&Draft], now: Timestamp) -> 
         .bind(now.0)
         .fetch_all(pool)
         .await?;
-    if rows.len() != drafts.len() {
-        return Err(sqlx::Error::Protocol(format!("{} verdicts for {} drafts", rows.len(), drafts.len())));
-    }
-    drafts
-        .iter()
-        .zip(&rows)
-        .map(|(draft, row)| {
-            Ok(match row.try_get::<i16, _>(1)? {
-                0 => Verdict::Added {
-                    sequence: row.try_get(3)?,
-                    position: row.try_get(4)?,
-                    sender: Arc::new(user::Model {
-                        id: draft.sender_id,
-                        username: row.try_get(5)?,
-                        display_name: row.try_get(6)?,
-                        discoverable: row.try_get(7)?,
-                        created_at: Timestamp(row.try_get(8)?),
-                    }),
-                },
-                1 => Verdict::Replayed(MessageId(row.try_get(2)?)),
-                2 => Verdict::Refused(Reason::KeyConflict),
-                3 => Verdict::Refused(Reason::NotMember),
-                4 => Verdict::Refused(Reason::NotOpen),
-                5 => Verdict::Refused(Reason::NoReplyTarget),
-                other => return Err(sqlx::Error::Protocol(format!("an unknown outcome: {other}"))),
-            })
-        })
-        .collect()
+    verdicts(drafts, answers)
 }

@@ -28,7 +28,12 @@ pub const EVENTS: &str = "
                 ... on ReadReceipt { conversationId sequence user { id } }
                 ... on InviteChanged { invite { id status inviter { id } invitee { id } } }
                 ... on FriendshipChanged { user { id relationship } }
-                ... on ConversationChanged { conversation { id viewerCanSend unreadCount } }
+                ... on ConversationChanged {
+                    conversation { id viewerCanSend unreadCount ... on Group { name memberCount viewerRole } }
+                }
+                ... on ConversationRemoved { conversationId }
+                ... on MemberChanged { conversationId memberEdge { role lastReadSequence node { id } } }
+                ... on MemberRemoved { conversationId userId }
                 ... on ResyncRequired { reason }
             }
         }
@@ -44,6 +49,10 @@ pub const READ_RECEIPTS: &str = "
 pub fn input_type(mutation: &str) -> String {
     match mutation {
         "acceptInvite" | "rejectInvite" | "revokeInvite" => "InviteActionInput".into(),
+        "leaveGroup" | "deleteGroup" => "GroupActionInput".into(),
+        "removeMember" | "transferOwnership" => "MemberActionInput".into(),
+        "revokeInviteLink" => "InviteLinkActionInput".into(),
+        "addReaction" | "removeReaction" => "ReactionInput".into(),
         "removeFriend" | "blockUser" | "unblockUser" => "UserActionInput".into(),
         _ => format!("{}{}Input", mutation[..1].to_uppercase(), &mutation[1..]),
     }

@@ -12,6 +12,7 @@
 //!
 //! * [`story!`] tells a story twice, as `name::sqlite` and as `name::full` (PostgreSQL and Redis);
 //!   [`sqlite_story!`] and [`full_story!`] are for what only one of them can show, or what has nothing to do with either.
+//!   [`joined_story!`] is for several processes: `name::full`, and `name::cluster` with a Redis Cluster.
 //! * A [`World`] is all that a test owns: a SQLite file or a database of its own, a Redis prefix, a JWT secret, a
 //!   temporary directory and a seed. It is taken away at the end.
 //! * A [`Server`] is the real program, as a child process. What it logs is printed when the story fails.
@@ -24,6 +25,7 @@
 
 mod backend;
 mod client;
+mod crossing;
 mod documents;
 mod person;
 mod proxy;
@@ -39,16 +41,17 @@ mod world;
 pub use self::{
     backend::Backend,
     client::{Answer, Client, Payload, conversation_id_of, normalised},
+    crossing::Crossing,
     documents::{EVENTS, MESSAGE, MESSAGE_EVENTS, READ_RECEIPTS},
     person::Person,
     proxy::Proxy,
     raw_http::{RawAnswer, raw_request},
     redis::Redis,
     server::{Options, Server},
-    socket::{Ended, Frame, Heard, RawSocket, Socket, Upgrade, UpgradeRefused},
+    socket::{Ended, Frame, Heard, RawSocket, Socket, Subscription, Upgrade, UpgradeRefused},
     sse::{EventSource, SleepingEventSource},
     wait::{PATIENCE, eventually, within},
-    world::{World, tell},
+    world::{World, tell, tell_on_cluster},
 };
 
 /// Tells a story on SQLite and on PostgreSQL with Redis.
@@ -91,6 +94,51 @@ macro_rules! sqlite_story {
             #[test]
             fn sqlite() {
                 $crate::support::tell($crate::support::Backend::Sqlite, story);
+            }
+        }
+    };
+}
+
+/// Tells a story of several processes on PostgreSQL, joined by one Redis and by a Redis Cluster.
+#[macro_export]
+macro_rules! joined_story {
+    ($name:ident, |$world:ident| async $story:block) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn story($world: &$crate::support::World) {
+                $story
+            }
+
+            #[test]
+            fn full() {
+                $crate::support::tell($crate::support::Backend::Full, story);
+            }
+
+            #[test]
+            fn cluster() {
+                $crate::support::tell_on_cluster(story);
+            }
+        }
+    };
+}
+
+/// Tells a story on PostgreSQL with a Redis Cluster only.
+#[macro_export]
+macro_rules! cluster_story {
+    ($name:ident, |$world:ident| async $story:block) => {
+        mod $name {
+            #[allow(unused_imports)]
+            use super::*;
+
+            async fn story($world: &$crate::support::World) {
+                $story
+            }
+
+            #[test]
+            fn cluster() {
+                $crate::support::tell_on_cluster(story);
             }
         }
     };

@@ -103,6 +103,44 @@ impl Person {
         conversation_id_of(accepted.ok())
     }
 
+    /// Makes a group and gives its id.
+    pub async fn create_group(&self, name: &str) -> String {
+        let created = self.mutate("createGroup", json!({"name": name}), "group { id }").await;
+        created.ok()["group"]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Invites into a group somebody whom this person can see.
+    pub async fn invite_to(&self, group: &str, other: &Person) -> Payload {
+        let input = json!({"group": {"groupId": group, "username": other.name, "note": "Come in."}});
+        self.mutate("sendInvite", input, "invite { id kind status group { id name } invitee { id } }").await
+    }
+
+    /// Brings a friend into a group, by invite and acceptance.
+    pub async fn bring(&self, group: &str, friend: &Person) {
+        let invited = self.invite_to(group, friend).await;
+        let invite_id = invited.ok()["invite"]["id"].as_str().expect("an invite").to_owned();
+        let accepted = friend.answer_invite("acceptInvite", &invite_id).await;
+        assert_eq!(conversation_id_of(accepted.ok()), group);
+    }
+
+    /// `leaveGroup` or `deleteGroup`.
+    pub async fn to_group(&self, mutation: &str, group: &str) -> Payload {
+        let selection = if mutation == "deleteGroup" { "groupId" } else { "group { id }" };
+        self.mutate(mutation, json!({"groupId": group}), selection).await
+    }
+
+    /// `removeMember` or `transferOwnership`.
+    pub async fn to_member(&self, mutation: &str, group: &str, other: &Person) -> Payload {
+        self.mutate(mutation, json!({"groupId": group, "userId": other.id}), "group { id viewerRole memberCount }")
+            .await
+    }
+
+    /// Gives somebody a role in a group.
+    pub async fn give_role(&self, group: &str, other: &Person, role: &str) -> Payload {
+        let input = json!({"groupId": group, "userId": other.id, "role": role});
+        self.mutate("changeMemberRole", input, "group { id viewerRole }").await
+    }
+
     /// `removeFriend`, `blockUser` or `unblockUser`.
     pub async fn to_user(&self, mutation: &str, other: &Person) -> Payload {
         self.mutate(mutation, json!({"userId": other.id}), "user { id relationship }").await
@@ -134,6 +172,13 @@ impl Person {
     pub async fn conversation(&self, id: &str, selection: &str) -> Value {
         let query = format!("query($id: ID!) {{ conversation(id: $id) {{ {selection} }} }}");
         self.ask(&query, json!({"id": id})).await["conversation"].take()
+    }
+
+    /// `addReaction` or `removeReaction`.
+    pub async fn react(&self, mutation: &str, message: &Value, emoji: &str) -> Payload {
+        let input = json!({"messageId": message["id"], "emoji": emoji});
+        let selection = "messageEdge { node { id reactions { emoji count viewerHasReacted } } }";
+        self.mutate(mutation, input, selection).await
     }
 
     pub async fn mark_read(&self, conversation: &str, sequence: i64) -> Payload {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use super::{
     backend::{Backend, postgres_url, redis_url},
+    redis::RedisCluster,
     rng::{Rng, seed, unpredictable},
     server::{Options, Server},
     wait::within,
@@ -32,6 +33,8 @@ pub struct World {
     pub redis_prefix: String,
     /// Signs the access tokens of every server in this world.
     pub jwt_secret: String,
+    /// On a Redis Cluster, its nodes.
+    pub cluster: Option<tokio::sync::Mutex<RedisCluster>>,
     /// Where [`World::rng`] starts.
     pub seed: u64,
     dir: TempDir,
@@ -40,12 +43,21 @@ pub struct World {
 
 /// Runs a story in a new world, and cleans up. When it fails, prints what the servers logged.
 pub fn tell(backend: Backend, story: impl AsyncFnOnce(&World)) {
+    tell_in(backend, false, story);
+}
+
+/// As [`tell`], on PostgreSQL and a Redis Cluster of three nodes, which is the world's own.
+pub fn tell_on_cluster(story: impl AsyncFnOnce(&World)) {
+    tell_in(Backend::Full, true, story);
+}
+
+fn tell_in(backend: Backend, on_cluster: bool, story: impl AsyncFnOnce(&World)) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .expect("a runtime can be made");
-    let world = runtime.block_on(World::new(backend));
+    let world = runtime.block_on(World::new(backend, on_cluster));
     println!("seed {} ({backend:?})", world.seed);
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(within(LONGEST_STORY, "the end of the story", story(&world)));
@@ -59,16 +71,27 @@ pub fn tell(backend: Backend, story: impl AsyncFnOnce(&World)) {
 }
 
 impl World {
-    async fn new(backend: Backend) -> Self {
+    async fn new(backend: Backend, on_cluster: bool) -> Self {
         let dir = tempfile::Builder::new().prefix("kith-test-").tempdir().expect("a temporary directory can be made");
         let name = format!("kith_test_{:016x}", unpredictable());
+        let cluster = if on_cluster {
+            let nodes = dir.path().join("cluster");
+            std::fs::create_dir(&nodes).expect("a directory can be made");
+            Some(RedisCluster::start(&nodes).await)
+        } else {
+            None
+        };
         let (database_url, redis_url) = match backend {
             Backend::Sqlite => (format!("sqlite://{}", dir.path().join("kith.db").display()), None),
             Backend::Full => {
-                let (postgres, redis) = (postgres_url(), redis_url());
+                let postgres = postgres_url();
                 administer(&postgres, &format!("CREATE DATABASE {name}")).await;
                 let mut url = url::Url::parse(&postgres).expect("KITH_TEST_POSTGRES_URL is a URL");
                 url.set_path(&name);
+                let redis = match &cluster {
+                    Some(cluster) => cluster.url(),
+                    None => redis_url(),
+                };
                 (url.into(), Some(redis))
             }
         };
@@ -79,6 +102,7 @@ impl World {
             redis_prefix: name,
             jwt_secret: format!("a secret of the world {:016x}{:016x}", unpredictable(), unpredictable()),
             seed: seed(),
+            cluster: cluster.map(tokio::sync::Mutex::new),
             dir,
             n_files: AtomicUsize::new(0),
         }
@@ -123,11 +147,27 @@ impl World {
         database.close().await.expect("closes");
     }
 
+    /// Makes everybody whose name begins so a member of the only conversation that there is, as if it were a group.
+    pub async fn all_join(&self, prefix: &str) {
+        self.sql(&format!(
+            r#"INSERT INTO member (conversation_id, user_id, role, joined_at, last_read_sequence)
+               SELECT c.id, u.id, 'member', 0, 0 FROM conversation c, "user" u WHERE u.username LIKE '{prefix}%'"#
+        ))
+        .await;
+    }
+
     /// How many rows a table has.
     pub async fn count(&self, table: &str) -> i64 {
+        self.count_where(table, "TRUE").await
+    }
+
+    /// How many rows of a table are so.
+    pub async fn count_where(&self, table: &str, condition: &str) -> i64 {
         let database = self.database().await;
-        let statement =
-            Statement::from_string(database.get_database_backend(), format!(r#"SELECT count(*) FROM "{table}""#));
+        let statement = Statement::from_string(
+            database.get_database_backend(),
+            format!(r#"SELECT count(*) FROM "{table}" WHERE {condition}"#),
+        );
         let row = database.query_one_raw(statement).await.expect("the table can be read").expect("a row");
         database.close().await.expect("closes");
         row.try_get_by_index(0).expect("a number")

@@ -1,0 +1,387 @@
+//! Groups: who is in them, who may do what, and how they end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::{story, support::*};
+
+/// Whether an event tells of a conversation that is as `matches` says.
+fn conversation_is(event: &Value, group: &str, matches: impl Fn(&Value) -> bool) -> bool {
+    event["__typename"] == "ConversationChanged"
+        && event["conversation"]["id"] == group
+        && matches(&event["conversation"])
+}
+
+/// Whether an event tells that somebody is in a group, with a role.
+fn member_is(event: &Value, group: &str, person: &Person, role: &str) -> bool {
+    event["__typename"] == "MemberChanged"
+        && event["conversationId"] == group
+        && event["memberEdge"]["node"]["id"] == person.id.as_str()
+        && event["memberEdge"]["role"] == role
+}
+
+/// Whether an event tells that somebody else is no longer in a group.
+fn member_went(event: &Value, group: &str, person: &Person) -> bool {
+    event["__typename"] == "MemberRemoved" && event["conversationId"] == group && event["userId"] == person.id.as_str()
+}
+
+fn is_gone(event: &Value, group: &str) -> bool {
+    event["__typename"] == "ConversationRemoved" && event["conversationId"] == group
+}
+
+fn says(event: &Value, body: &str) -> bool {
+    event["messageEdge"]["node"]["body"] == body
+}
+
+/// Who is in a group, with their roles, as somebody sees it.
+async fn roles(person: &Person, group: &str) -> Vec<(String, String)> {
+    let group = person.conversation(group, "members(first: 100) { edges { role node { username } } }").await;
+    let edges = group["members"]["edges"].as_array().expect("a member sees the members").clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let mut roles: Vec<_> = edges.iter().map(|edge| (text(&edge["node"]["username"]), text(&edge["role"]))).collect();
+    roles.sort();
+    roles
+}
+
+fn pairs(roles: &[(&str, &str)]) -> Vec<(String, String)> {
+    roles.iter().map(|(name, role)| ((*name).to_owned(), (*role).to_owned())).collect()
+}
+
+/// Shows that a group is not there for somebody, on any road.
+async fn is_absent_for(person: &Person, group: &str, message: &Value, cursor: Option<&str>) {
+    assert!(person.conversation(group, "id").await.is_null());
+    let nodes = person
+        .ask(
+            "query($g: ID!, $m: ID!) { a: node(id: $g) { id } b: node(id: $m) { id } }",
+            json!({"g": group, "m": message["id"]}),
+        )
+        .await;
+    assert_eq!(nodes, json!({"a": null, "b": null}));
+    let listed = person.viewer("conversations(first: 50) { nodes { id } }").await;
+    let listed = listed["conversations"]["nodes"].as_array().expect("a list").clone();
+    assert!(listed.iter().all(|node| node["id"] != group), "{listed:?}");
+    let sent = person.send_input(json!({"conversationId": group, "body": "Still here."})).await;
+    assert_eq!(sent.code(), Some("NOT_FOUND"));
+    assert_eq!(person.mark_read(group, 1).await.code(), Some("NOT_FOUND"));
+    let edit = json!({"messageId": message["id"], "body": "Never said."});
+    assert_eq!(person.mutate("editMessage", edit, "messageEdge { node { id } }").await.code(), Some("NOT_FOUND"));
+    for mutation in ["leaveGroup", "deleteGroup"] {
+        assert_eq!(person.to_group(mutation, group).await.code(), Some("NOT_FOUND"), "{mutation}");
+    }
+    let socket = person.socket().await;
+    for (document, after) in [(MESSAGE_EVENTS, None), (MESSAGE_EVENTS, cursor), (READ_RECEIPTS, None)] {
+        let mut variables = json!({"conversationId": group});
+        if let Some(after) = after {
+            variables["after"] = json!(after);
+        }
+        match socket.subscribe(document, variables).hear().await {
+            Heard::Error(errors) => assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND", "{errors}"),
+            Heard::Next(payload) => panic!("heard {payload}"),
+            other => panic!("heard {other:?}"),
+        }
+    }
+}
+
+story!(a_group_lives_from_its_first_day_to_its_last, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let carol = server.person("carol").await;
+    alice.befriend(&carol).await;
+    let (alice_socket, bob_socket) = tokio::join!(alice.socket(), bob.socket());
+    let (mut alice_hears, _) = alice_socket.follow(None).await;
+    let (mut bob_hears, _) = bob_socket.follow(None).await;
+
+    let created = alice
+        .mutate(
+            "createGroup",
+            json!({"name": "  Chess ", "description": "On Tuesdays."}),
+            "group { id name description memberCount viewerRole viewerCanSend unreadCount lastMessage { id }
+                members { totalCount nodes { username } } }",
+        )
+        .await;
+    let mut group = created.ok()["group"].clone();
+    let id = group["id"].as_str().expect("an id").to_owned();
+    group.as_object_mut().expect("an object").remove("id");
+    assert_eq!(
+        group,
+        json!({"name": "Chess", "description": "On Tuesdays.", "memberCount": 1, "viewerRole": "OWNER",
+            "viewerCanSend": true, "unreadCount": 0, "lastMessage": null,
+            "members": {"totalCount": 1, "nodes": [{"username": "alice"}]}})
+    );
+    alice_hears.until(|event| conversation_is(event, &id, |group| group["viewerRole"] == "OWNER")).await;
+    let said = alice.send(&id, "Is anybody here?").await;
+
+    // Bob is asked, and sees what it is that he is asked into, and no more.
+    let invited = alice.invite_to(&id, &bob).await;
+    let invite = invited.ok()["invite"].clone();
+    assert_eq!(invite["kind"], "GROUP");
+    assert_eq!(invite["group"], json!({"id": id, "name": "Chess"}));
+    bob_hears.until(|event| event["invite"]["id"] == invite["id"]).await;
+    let preview = bob
+        .ask(
+            "query($id: ID!) { node(id: $id) { ... on Invite { group { id name description memberCount viewerRole
+                viewerCanSend unreadCount lastMessage { id } messages(first: 5) { nodes { id } pageInfo { hasNextPage } }
+                members { totalCount nodes { id } } createdAt lastActivityAt } } } }",
+            json!({"id": invite["id"]}),
+        )
+        .await["node"]["group"]
+        .clone();
+    assert_eq!(
+        preview,
+        json!({"id": id, "name": "Chess", "description": "On Tuesdays.", "memberCount": 1, "viewerRole": "MEMBER",
+            "viewerCanSend": false, "unreadCount": 0, "lastMessage": null,
+            "messages": {"nodes": [], "pageInfo": {"hasNextPage": false}},
+            "members": {"totalCount": 0, "nodes": []},
+            "createdAt": preview["createdAt"], "lastActivityAt": preview["createdAt"]})
+    );
+    is_absent_for(&bob, &id, &said, None).await;
+
+    let accepted = bob.answer_invite("acceptInvite", invite["id"].as_str().expect("an id")).await;
+    assert_eq!(accepted.ok()["invite"]["status"], "ACCEPTED");
+    assert_eq!(accepted.ok()["conversation"], json!({"id": id, "viewerCanSend": true}));
+    bob_hears.until(|event| conversation_is(event, &id, |group| group["memberCount"] == 2)).await;
+    alice_hears.until(|event| member_is(event, &id, &bob, "MEMBER")).await;
+    // He reads what was said before he came, and none of it counts as unread.
+    assert_eq!(bob.history(&id).await[0]["body"], "Is anybody here?");
+    assert_eq!(bob.conversation(&id, "unreadCount").await["unreadCount"], 0);
+    alice.send(&id, "Welcome.").await;
+    bob_hears.until(|event| says(event, "Welcome.")).await;
+    assert_eq!(bob.conversation(&id, "unreadCount").await["unreadCount"], 1);
+    let by_bob = bob.send(&id, "Thank you.").await;
+    alice_hears.until(|event| says(event, "Thank you.")).await;
+
+    // An admin may what a member may not.
+    assert_eq!(bob.invite_to(&id, &alice).await.code(), Some("FORBIDDEN"));
+    assert_eq!(alice.give_role(&id, &bob, "ADMIN").await.code(), None);
+    bob_hears.until(|event| member_is(event, &id, &bob, "ADMIN")).await;
+    let renamed = json!({"groupId": id, "name": "Chess and Go", "description": null});
+    let renamed = bob.mutate("updateGroup", renamed, "group { name description }").await;
+    assert_eq!(renamed.ok()["group"], json!({"name": "Chess and Go", "description": null}));
+    alice_hears.until(|event| conversation_is(event, &id, |group| group["name"] == "Chess and Go")).await;
+
+    alice.bring(&id, &carol).await;
+    bob_hears.until(|event| member_is(event, &id, &carol, "MEMBER")).await;
+    assert_eq!(roles(&carol, &id).await, pairs(&[("alice", "OWNER"), ("bob", "ADMIN"), ("carol", "MEMBER")]));
+    assert_eq!(alice.to_member("transferOwnership", &id, &bob).await.ok()["group"]["viewerRole"], "ADMIN");
+    bob_hears.until(|event| member_is(event, &id, &bob, "OWNER")).await;
+    assert_eq!(roles(&carol, &id).await, pairs(&[("alice", "ADMIN"), ("bob", "OWNER"), ("carol", "MEMBER")]));
+
+    let left = alice.to_group("leaveGroup", &id).await;
+    assert!(left.ok()["group"].is_null());
+    alice_hears.until(|event| is_gone(event, &id)).await;
+    bob_hears.until(|event| member_went(event, &id, &alice)).await;
+    is_absent_for(&alice, &id, &said, None).await;
+
+    assert_eq!(bob.to_group("deleteGroup", &id).await.ok()["groupId"], id.as_str());
+    bob_hears.until(|event| is_gone(event, &id)).await;
+    for person in [&alice, &bob, &carol] {
+        is_absent_for(person, &id, &by_bob, None).await;
+    }
+    let invites = bob.ask("{ viewer { invites { nodes { status group { id } } } } }", json!({})).await;
+    assert!(
+        invites["viewer"]["invites"]["nodes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|invite| invite["group"].is_null())
+    );
+});
+
+story!(each_role_may_what_the_table_says_and_no_more, |world| async {
+    let server = world.server().await;
+    let (owner, admin, _) = server.friends("olga", "adam").await;
+    let (second, member, stranger, guest) = tokio::join!(
+        server.person("second"),
+        server.person("member"),
+        server.person("stranger"),
+        server.person("guest")
+    );
+    let group = owner.create_group("The group").await;
+    for person in [&second, &member, &guest, &stranger] {
+        owner.befriend(person).await;
+    }
+    for person in [&admin, &second, &member] {
+        owner.bring(&group, person).await;
+    }
+    for person in [&admin, &second] {
+        owner.give_role(&group, person, "ADMIN").await.ok();
+    }
+    let before = roles(&owner, &group).await;
+
+    // What is refused to all but some, first; then it is allowed, in the same group.
+    let people = [&owner, &admin, &member, &stranger];
+    let invite = async |who: &Person| who.invite_to(&group, &guest).await.code().map(str::to_owned);
+    for (who, expected) in [(&member, "FORBIDDEN"), (&stranger, "NOT_FOUND")] {
+        assert_eq!(invite(who).await.as_deref(), Some(expected), "{} invites", who.name);
+    }
+    for (who, expected) in people.iter().zip([None, None, Some("FORBIDDEN"), Some("NOT_FOUND")]) {
+        let name = format!("Named by {}", who.name);
+        let named = who.mutate("updateGroup", json!({"groupId": group, "name": name}), "group { name }").await;
+        assert_eq!(named.code(), expected, "{} names", who.name);
+    }
+    for (who, whom, expected) in [
+        (&owner, &owner, "INVALID_INPUT"),
+        (&admin, &admin, "INVALID_INPUT"),
+        (&admin, &owner, "FORBIDDEN"),
+        (&admin, &second, "FORBIDDEN"),
+        (&admin, &guest, "NOT_FOUND"),
+        (&member, &owner, "FORBIDDEN"),
+        (&member, &admin, "FORBIDDEN"),
+        (&member, &guest, "FORBIDDEN"),
+        (&stranger, &member, "NOT_FOUND"),
+        (&stranger, &stranger, "NOT_FOUND"),
+    ] {
+        let removed = who.to_member("removeMember", &group, whom).await;
+        assert_eq!(removed.code(), Some(expected), "{} removes {}", who.name, whom.name);
+    }
+    for (who, whom, role, expected) in [
+        (&owner, &owner, "MEMBER", "LAST_OWNER"),
+        (&owner, &member, "OWNER", "INVALID_INPUT"),
+        (&owner, &guest, "ADMIN", "NOT_FOUND"),
+        (&admin, &member, "ADMIN", "FORBIDDEN"),
+        (&admin, &second, "MEMBER", "FORBIDDEN"),
+        (&admin, &admin, "OWNER", "FORBIDDEN"),
+        (&admin, &owner, "MEMBER", "FORBIDDEN"),
+        (&member, &member, "ADMIN", "FORBIDDEN"),
+        (&stranger, &member, "ADMIN", "NOT_FOUND"),
+    ] {
+        let given = who.give_role(&group, whom, role).await;
+        assert_eq!(given.code(), Some(expected), "{} makes {} {role}", who.name, whom.name);
+    }
+    for (who, whom, expected) in [
+        (&owner, &owner, "INVALID_INPUT"),
+        (&owner, &guest, "NOT_FOUND"),
+        (&admin, &admin, "FORBIDDEN"),
+        (&member, &member, "FORBIDDEN"),
+        (&stranger, &stranger, "NOT_FOUND"),
+    ] {
+        let given = who.to_member("transferOwnership", &group, whom).await;
+        assert_eq!(given.code(), Some(expected), "{} hands over to {}", who.name, whom.name);
+    }
+    for (who, expected) in [(&admin, "FORBIDDEN"), (&member, "FORBIDDEN"), (&stranger, "NOT_FOUND")] {
+        assert_eq!(who.to_group("deleteGroup", &group).await.code(), Some(expected), "{} deletes", who.name);
+    }
+    assert_eq!(owner.to_group("leaveGroup", &group).await.code(), Some("LAST_OWNER"));
+    assert_eq!(stranger.to_group("leaveGroup", &group).await.code(), Some("NOT_FOUND"));
+    assert_eq!(roles(&owner, &group).await, before, "what was refused changed nothing");
+
+    assert_eq!(invite(&admin).await, None);
+    assert_eq!(invite(&owner).await.as_deref(), Some("ALREADY_INVITED"), "whoever invited");
+    assert_eq!(owner.invite_to(&group, &member).await.code(), Some("ALREADY_MEMBER"));
+    admin.to_member("removeMember", &group, &member).await.ok();
+    admin.give_role(&group, &admin, "MEMBER").await.ok();
+    assert_eq!(roles(&owner, &group).await, pairs(&[("adam", "MEMBER"), ("olga", "OWNER"), ("second", "ADMIN")]));
+    // The invite of who may no longer invite is over, and makes room for another.
+    let invite_of_admin = guest.invites("INCOMING").await[0].clone();
+    assert_eq!(invite_of_admin["status"], "REVOKED");
+    let answered = guest.answer_invite("acceptInvite", invite_of_admin["id"].as_str().expect("an id")).await;
+    assert_eq!(answered.code(), Some("INVITE_NOT_PENDING"));
+    second.befriend(&guest).await;
+    assert_eq!(second.invite_to(&group, &guest).await.code(), None);
+    owner.to_member("removeMember", &group, &second).await.ok();
+    assert_eq!(guest.invites("INCOMING").await[0]["status"], "REVOKED", "nor of who is not even in it");
+    owner.to_member("transferOwnership", &group, &admin).await.ok();
+    assert_eq!(roles(&owner, &group).await, pairs(&[("adam", "OWNER"), ("olga", "ADMIN")]));
+    owner.to_group("leaveGroup", &group).await.ok();
+    assert_eq!(admin.to_group("leaveGroup", &group).await.code(), Some("LAST_OWNER"), "also when alone");
+    admin.to_group("deleteGroup", &group).await.ok();
+    assert!(admin.conversation(&group, "id").await.is_null());
+});
+
+story!(a_removal_cuts_delivery_exactly_and_a_return_brings_everything_back, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let group = alice.create_group("The group").await;
+    alice.bring(&group, &bob).await;
+    let (alice_socket, bob_socket) = tokio::join!(alice.socket(), bob.socket());
+    let (mut bob_hears, _) = bob_socket.follow(None).await;
+    let mut listens = bob_socket.listen(&group, &alice).await;
+    let mut receipts = bob_socket.subscribe(READ_RECEIPTS, json!({"conversationId": group}));
+    let alice_listens = alice_socket.listen(&group, &bob).await;
+    drop(alice_listens);
+    // The receipts are live when one is heard.
+    let mut heard = None;
+    while heard.is_none() {
+        let sent = bob.send(&group, "Read this.").await;
+        alice.mark_read(&group, sent["sequence"].as_i64().expect("a number")).await.ok();
+        heard = receipts.try_next(Duration::from_millis(500)).await;
+    }
+    let last = alice.send(&group, "Before.").await;
+    let cursor = loop {
+        let event = listens.next().await;
+        if says(&event, "Before.") {
+            break event["cursor"].as_str().expect("a cursor").to_owned();
+        }
+    };
+
+    let before_removal = alice.send(&group, "The last that he hears.").await;
+    alice.to_member("removeMember", &group, &bob).await.ok();
+    let after = alice.send(&group, "Behind his back.").await;
+    bob.send_input(json!({"conversationId": group, "body": "Hello?"})).await;
+    assert!(says(&listens.next().await, "The last that he hears."));
+    let Heard::Error(errors) = listens.hear().await else { panic!("the subscription ends with an error") };
+    assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND");
+    loop {
+        match receipts.hear().await {
+            Heard::Next(payload) => assert!(payload["errors"].is_null(), "{payload}"),
+            Heard::Error(errors) => break assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let heard = bob_hears.until(|event| is_gone(event, &group)).await;
+    assert!(heard.iter().all(|envelope| !says(&envelope["event"], "Behind his back.")));
+    is_absent_for(&bob, &group, &last, Some(&cursor)).await;
+    let resumed = bob.at(&server).socket().await;
+    let (_, replayed) = resumed.follow(heard[0]["cursor"].as_str()).await;
+    assert!(replayed.iter().all(|envelope| {
+        let event = &envelope["event"];
+        event["messageEdge"]["node"]["conversation"]["id"] != group.as_str()
+            && event["conversation"]["id"] != group.as_str()
+    }));
+    assert!(replayed.iter().any(|envelope| is_gone(&envelope["event"], &group)));
+
+    // He comes back, on the same stream, and the whole history is his.
+    alice.bring(&group, &bob).await;
+    bob_hears.until(|event| conversation_is(event, &group, |group| group["viewerCanSend"] == true)).await;
+    alice.send(&group, "There you are.").await;
+    let heard = bob_hears.until(|event| says(event, "There you are.")).await;
+    assert!(heard.iter().all(|envelope| !says(&envelope["event"], "Behind his back.")), "it is in the history");
+    let history = bob.history(&group).await;
+    for message in [&before_removal, &after] {
+        assert!(history.iter().any(|known| known["id"] == message["id"]));
+    }
+    for n in 0..3 {
+        alice.send(&group, &format!("Once {n}")).await;
+    }
+    let heard = bob_hears.until(|event| says(event, "Once 2")).await;
+    let said: Vec<_> =
+        heard.iter().filter_map(|envelope| envelope["event"]["messageEdge"]["node"]["body"].as_str()).collect();
+    assert_eq!(said, ["Once 0", "Once 1", "Once 2"], "each once");
+});
+
+story!(what_was_said_in_a_deleted_group_is_purged_also_after_a_restart, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let group = alice.create_group("Words to lose").await;
+    alice.bring(&group, &bob).await;
+    alice.send(&conversation, "To keep.").await;
+    for n in 0..20 {
+        let said = alice.send(&group, &format!("To lose {n}")).await;
+        bob.send_input(json!({"conversationId": group, "body": "I lose this too.", "replyToId": said["id"]}))
+            .await
+            .ok();
+    }
+    alice.to_group("deleteGroup", &group).await.ok();
+    assert!(server.terminate().await.success());
+    assert_eq!(world.count("message").await, 41);
+    world.sql("UPDATE conversation SET deleted_at = 1000 WHERE deleted_at IS NOT NULL").await;
+    let server = world.server().await;
+    eventually("the messages to go", async || (world.count("message").await == 1).then_some(())).await;
+    eventually("the name to go", async || {
+        (world.count_where("conversation", "name = 'Words to lose'").await == 0).then_some(())
+    })
+    .await;
+    assert_eq!(world.count_where("event", "kind = 13").await, 1, "what tells of the deletion stays");
+    assert_eq!(alice.at(&server).history(&conversation).await[0]["body"], "To keep.");
+});

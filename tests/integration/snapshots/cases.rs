@@ -1,0 +1,319 @@
+//! Every mutation, by Alice on another of her devices and by those around her.
+
+use serde_json::json;
+
+use super::{
+    Case,
+    Told::{AllBut, Everything, NothingChanges},
+};
+use crate::support::*;
+
+const SESSIONS: &str = "a list of devices is looked at rarely, and fetched then; no event tells of sessions";
+const PROFILES: &str = "a profile is fetched when it is shown; no event tells of names";
+
+/// `case!("mutation", "by whom", Told, |stage| { … })`
+macro_rules! case {
+    ($mutation:literal, $what:literal, $told:expr, |$stage:ident| $play:block) => {
+        Case { mutation: $mutation, what: $what, told: $told, play: |$stage| Box::pin(async move { $play }) }
+    };
+}
+
+async fn invite_id(from: &Person, to: &Person) -> String {
+    from.invite(to).await.ok()["invite"]["id"].as_str().expect("an invite").to_owned()
+}
+
+pub const CASES: &[Case] = &[
+    case!("register", "by somebody", NothingChanges, |stage| {
+        stage.begin().await;
+        stage.person("bob").await;
+    }),
+    case!("login", "on another device", AllBut(&["Viewer.sessions"], SESSIONS), |stage| {
+        stage.begin().await;
+        stage.alice.another_device().await;
+    }),
+    case!("refreshSession", "on another device", NothingChanges, |stage| {
+        let other = stage.alice.another_device().await;
+        stage.begin().await;
+        let input = json!({"refreshToken": other.refresh_token});
+        stage.server.anonymous().mutate("refreshSession", input, "accessToken").await.ok();
+    }),
+    case!("logout", "on another device", AllBut(&["Viewer.sessions"], SESSIONS), |stage| {
+        let other = stage.alice.another_device().await;
+        stage.begin().await;
+        other.ask("mutation { logout { userErrors { code } } }", json!({})).await;
+    }),
+    case!("revokeSession", "of another device", AllBut(&["Viewer.sessions"], SESSIONS), |stage| {
+        stage.alice.another_device().await;
+        let sessions = stage.alice.viewer("sessions { id current }").await;
+        let other = sessions["sessions"].as_array().expect("a list").iter().find(|one| one["current"] == false);
+        let id = other.expect("another device")["id"].clone();
+        stage.begin().await;
+        stage.alice.mutate("revokeSession", json!({"sessionId": id}), "sessionId").await.ok();
+    }),
+    case!(
+        "updateProfile",
+        "on another device",
+        AllBut(&["User.displayName", "Viewer.discoverable", "Viewer.phone"], PROFILES),
+        |stage| {
+            stage.begin().await;
+            let input = json!({"displayName": "Alice II", "discoverable": true, "phone": "+493012345678"});
+            stage.alice.mutate("updateProfile", input, "viewer { id }").await.ok();
+        }
+    ),
+    case!("updateProfile", "by a friend", AllBut(&["User.displayName", "User.username"], PROFILES), |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.begin().await;
+        let input = json!({"displayName": "Robert", "username": format!("rob_{}", bob.name)});
+        bob.mutate("updateProfile", input, "viewer { id }").await.ok();
+    }),
+    case!("deleteAccount", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        bob.send(&conversation, "a last word").await;
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    case!("deleteAccount", "by whom Alice has invited", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    case!("deleteAccount", "by whom Alice has blocked", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    // An export is asked for until it is there; no event tells of it.
+    case!("requestDataExport", "on another device", NothingChanges, |stage| {
+        stage.begin().await;
+        let request = "mutation { requestDataExport { dataExport { id } userErrors { code } } }";
+        stage.alice.ask(request, json!({})).await;
+    }),
+    case!("sendInvite", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        stage.begin().await;
+        stage.alice.invite(&bob).await.ok();
+    }),
+    case!("sendInvite", "by somebody", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        stage.begin().await;
+        bob.invite(&stage.alice).await.ok();
+    }),
+    case!("sendInvite", "crossing the other's", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        stage.alice.invite(&bob).await.ok();
+        stage.begin().await;
+        bob.invite(&stage.alice).await.ok();
+    }),
+    case!("sendInvite", "by somebody whom Alice has blocked", NothingChanges, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+        stage.begin().await;
+        bob.invite(&stage.alice).await.ok();
+    }),
+    case!("acceptInvite", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&bob, &stage.alice).await;
+        stage.begin().await;
+        stage.alice.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    case!("acceptInvite", "by whom Alice has invited", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        bob.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    case!("acceptInvite", "by a friend of old", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        bob.send(&conversation, "before").await;
+        bob.to_user("removeFriend", &stage.alice).await.ok();
+        let id = invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        bob.answer_invite("acceptInvite", &id).await.ok();
+    }),
+    case!("rejectInvite", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&bob, &stage.alice).await;
+        stage.begin().await;
+        stage.alice.answer_invite("rejectInvite", &id).await.ok();
+    }),
+    case!("rejectInvite", "by whom Alice has invited", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        bob.answer_invite("rejectInvite", &id).await.ok();
+    }),
+    case!("revokeInvite", "on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        stage.alice.answer_invite("revokeInvite", &id).await.ok();
+    }),
+    case!("revokeInvite", "by whom it is from", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        let id = invite_id(&bob, &stage.alice).await;
+        stage.begin().await;
+        bob.answer_invite("revokeInvite", &id).await.ok();
+    }),
+    case!("removeFriend", "on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.begin().await;
+        stage.alice.to_user("removeFriend", &bob).await.ok();
+    }),
+    case!("removeFriend", "by the friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        bob.send(&conversation, "a last word").await;
+        stage.begin().await;
+        bob.to_user("removeFriend", &stage.alice).await.ok();
+    }),
+    case!("blockUser", "of a friend, on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.begin().await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+    }),
+    case!("blockUser", "of who has invited Alice, on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        bob.invite(&stage.alice).await.ok();
+        stage.begin().await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+    }),
+    case!("blockUser", "of whom Alice has invited, on another device", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        stage.alice.invite(&bob).await.ok();
+        stage.begin().await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+    }),
+    case!("blockUser", "by a friend", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.begin().await;
+        bob.to_user("blockUser", &stage.alice).await.ok();
+    }),
+    case!("blockUser", "by whom Alice has invited", NothingChanges, |stage| {
+        let bob = stage.person("bob").await;
+        stage.alice.invite(&bob).await.ok();
+        stage.begin().await;
+        bob.to_user("blockUser", &stage.alice).await.ok();
+    }),
+    case!("unblockUser", "on another device", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+        stage.begin().await;
+        stage.alice.to_user("unblockUser", &bob).await.ok();
+    }),
+    case!("unblockUser", "by who has blocked Alice", NothingChanges, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        bob.to_user("blockUser", &stage.alice).await.ok();
+        stage.begin().await;
+        bob.to_user("unblockUser", &stage.alice).await.ok();
+    }),
+    case!("sendMessage", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        bob.send(&conversation, "unread until she answers").await;
+        stage.begin().await;
+        stage.alice.send(&conversation, "hello").await;
+    }),
+    case!("sendMessage", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let (carol, elsewhere) = stage.friend("carol").await;
+        bob.send(&conversation, "one").await;
+        carol.send(&elsewhere, "more recent").await;
+        stage.begin().await;
+        bob.send(&conversation, "two").await;
+    }),
+    case!("sendMessage", "as an answer to one", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let question = stage.alice.send(&conversation, "one or two?").await;
+        stage.begin().await;
+        let input = json!({"conversationId": conversation, "body": "two", "replyToId": question["id"]});
+        bob.send_input(input).await.ok();
+    }),
+    case!("editMessage", "on another device", Everything, |stage| {
+        let (_, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "helo").await;
+        stage.begin().await;
+        let input = json!({"messageId": message["id"], "body": "hello"});
+        stage.alice.mutate("editMessage", input, "messageEdge { cursor }").await.ok();
+    }),
+    case!("editMessage", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "helo").await;
+        bob.send(&conversation, "a later one").await;
+        stage.begin().await;
+        let input = json!({"messageId": message["id"], "body": "hello"});
+        bob.mutate("editMessage", input, "messageEdge { cursor }").await.ok();
+    }),
+    case!("deleteMessage", "on another device", Everything, |stage| {
+        let (_, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "oh").await;
+        stage.begin().await;
+        let input = json!({"messageId": message["id"]});
+        stage.alice.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
+    }),
+    case!("addReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.begin().await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("addReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        bob.react("addReaction", &message, "❤️").await.ok();
+    }),
+    case!("addReaction", "by a friend, again", NothingChanges, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        bob.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        bob.react("addReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "do you like it?").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        stage.alice.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("removeReaction", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = stage.alice.send(&conversation, "do you like it?").await;
+        for person in [&stage.alice, &bob] {
+            person.react("addReaction", &message, "👍").await.ok();
+        }
+        stage.begin().await;
+        bob.react("removeReaction", &message, "👍").await.ok();
+    }),
+    case!("deleteMessage", "with reactions, by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "oh").await;
+        stage.alice.react("addReaction", &message, "👍").await.ok();
+        stage.begin().await;
+        let input = json!({"messageId": message["id"]});
+        bob.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
+    }),
+    case!("deleteMessage", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        let message = bob.send(&conversation, "oh").await;
+        stage.begin().await;
+        let input = json!({"messageId": message["id"]});
+        bob.mutate("deleteMessage", input, "messageEdge { cursor }").await.ok();
+    }),
+    case!("markRead", "on another device", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        for n in 0..3 {
+            bob.send(&conversation, &format!("{n}")).await;
+        }
+        stage.begin().await;
+        stage.alice.mark_read(&conversation, 2).await.ok();
+    }),
+    case!("markRead", "by a friend", Everything, |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        stage.alice.send(&conversation, "read this").await;
+        stage.begin().await;
+        bob.mark_read(&conversation, 1).await.ok();
+    }),
+];
