@@ -22,6 +22,7 @@ use crate::{
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
     exports::Exports,
+    mails::Mails,
     messages::{Committer, SearchIndex},
     rate_limits::RateLimits,
     redis::Redis,
@@ -52,6 +53,8 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How mails leave.
+    pub mails: Mails,
     /// How many subscriptions each session has open here.
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
@@ -103,6 +106,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         tokens: tokens(&config.auth, &secret),
         exports: Exports::new(&secret),
         passwords: Passwords::new()?,
+        mails: Mails::new(&config.mail)?,
         revocations,
         rate_limits: RateLimits::new(&config, redis.clone()),
         redis,

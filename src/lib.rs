@@ -12,6 +12,7 @@ pub mod delivery;
 pub mod error;
 pub mod events;
 pub mod graphql;
+pub mod mails;
 pub mod rate_limits;
 pub mod redis;
 pub mod server;

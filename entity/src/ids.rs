@@ -55,3 +55,7 @@ id!(
     /// An archive of what is somebody's own.
     DataExportId
 );
+id!(
+    /// A mail that waits to be sent.
+    MailId
+);

@@ -8,6 +8,7 @@ pub use sea_orm_migration::prelude::*;
 mod m20261122_000001_core;
 mod m20261122_000002_send_messages;
 mod m20261122_000003_groups;
+mod m20261122_000004_mails;
 mod m20261122_000005_reactions_receipts_search;
 mod m20261122_000007_account_life;
 mod m20261122_000010_group_ends;
@@ -21,6 +22,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_core::Migration),
             Box::new(m20261122_000002_send_messages::Migration),
             Box::new(m20261122_000003_groups::Migration),
+            Box::new(m20261122_000004_mails::Migration),
             Box::new(m20261122_000005_reactions_receipts_search::Migration),
             Box::new(m20261122_000007_account_life::Migration),
             Box::new(m20261122_000010_group_ends::Migration),

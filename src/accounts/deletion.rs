@@ -9,17 +9,17 @@
 
 use std::sync::Arc;
 
-use entity::account;
+use entity::{account, user};
 use sea_orm::{EntityTrait, QuerySelect};
 
-use super::{actions::GONE, sessions, types::Password};
+use super::{actions::GONE, sessions, store, types::Password};
 use crate::{
     app::App,
     auth::{PasswordHash, Viewer},
     conversations,
     error::{Outcome, Refusal, UserErrorCode},
     events::Transaction,
-    exports, friends, groups, invites, messages,
+    exports, friends, groups, invites, mails, messages,
     rate_limits::Action,
     users,
 };
@@ -46,12 +46,15 @@ pub async fn delete(app: &Arc<App>, viewer: &Viewer, password: &str) -> Outcome<
     if account.password_hash != stored.0 {
         return Err(wrong_password().into());
     }
+    let username = user::Entity::find_by_id(user_id).one(tx.db()).await?.ok_or(GONE)?.username;
     conversations::actions::lock_all_of(&tx, user_id).await?;
     groups::actions::forget(&mut tx, user_id).await?;
     invites::actions::forget(&mut tx, user_id).await?;
     friends::actions::forget(&mut tx, user_id).await?;
     messages::actions::forget(&tx, user_id).await?;
     exports::actions::forget(&tx, user_id).await?;
+    mails::forget(&tx, &account, &username).await?;
+    store::delete_all_email_tokens(tx.db(), user_id).await?;
     let ended = sessions::forget(app, &mut tx, user_id).await?;
     users::actions::forget(&tx, user_id).await?;
     account::Entity::delete_by_id(user_id).exec(tx.db()).await?;

@@ -100,14 +100,16 @@ pub struct MemberRemoved {
     pub user_id: ID,
 }
 
-/// How the viewer stands to somebody changed: `user.relationship` says how they stand now.
+/// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
+/// now, and `user.relationship` says how the viewer stands to them.
 #[derive(Clone)]
 pub struct FriendshipChanged(pub UserId);
 
-/// How the viewer stands to somebody changed: `user.relationship` says how they stand now.
+/// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
+/// now, and `user.relationship` says how the viewer stands to them.
 #[Object]
 impl FriendshipChanged {
-    /// The other person.
+    /// The other person; the viewer, when it is their own name that changed.
     async fn user(&self, ctx: &Context<'_>) -> async_graphql::Result<User> {
         let user = loaders(ctx).load(self.0).await?;
         Ok(User::new(user.ok_or(Error::NotFound("The user is gone."))?))

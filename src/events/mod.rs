@@ -10,7 +10,7 @@
 //! | [`Event::ReadMoved`] | the members of the conversation who want read receipts; when hidden, nobody: it moves the
 //! reader's own unread count |
 //! | [`Event::InviteChanged`] | the inviter and the invitee, each by their own copy |
-//! | [`Event::FriendshipChanged`] | the two people, each by their own copy |
+//! | [`Event::FriendshipChanged`] | the two people, each by their own copy; with a new name, all friends and oneself |
 //! | [`Event::ConversationJoined`] | who joined |
 //! | [`Event::ConversationRemoved`] | who left, was removed, or was in it when it was deleted |
 //! | [`Event::SessionRevoked`] | every process, and the person's devices |
@@ -72,7 +72,7 @@ pub enum Event {
     },
     /// An invite to or by the person appeared or changed.
     InviteChanged { invite_id: InviteId },
-    /// How the person stands to another changed.
+    /// How the person stands to another changed, or what the other (or the person) is called.
     FriendshipChanged { other_id: UserId },
     /// The person is in a conversation that they were not in before; they hear of what has a number above `after`.
     ConversationJoined { conversation_id: ConversationId, after: i64 },

@@ -18,11 +18,13 @@ pub struct Transaction<'a> {
     app: &'a App,
     tx: DatabaseTransaction,
     deliveries: Vec<Arc<Delivery>>,
+    /// Something waits in the outbox of mails.
+    has_mails: bool,
 }
 
 impl<'a> Transaction<'a> {
     pub async fn begin(app: &'a App) -> Result<Self, Error> {
-        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new() })
+        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new(), has_mails: false })
     }
 
     pub fn app(&self) -> &'a App {
@@ -84,10 +86,18 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// For [`crate::mails::queue`]: whoever sends mails is woken after the commit.
+    pub(crate) fn wake_mails(&mut self) {
+        self.has_mails = true;
+    }
+
     /// Makes it all true, then hands the events to the bus.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
         self.app.bus.publish(self.deliveries);
+        if self.has_mails {
+            self.app.mails.wake();
+        }
         Ok(())
     }
 

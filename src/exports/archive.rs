@@ -307,7 +307,8 @@ async fn invites(app: &App, user_id: UserId, archive: &mut Archive<'_>) -> Resul
                     InviteStatus::Revoked => "revoked",
                 },
                 other: other_of(&row).and_then(|id| others.get(&id).cloned()),
-                email: row.email,
+                // Only the inviter sees it, here too.
+                email: row.email.filter(|_| row.inviter_id == user_id),
                 group_id: row.group_id.map(GlobalId::encode),
                 note: row.note,
                 created_at: row.created_at.into(),

@@ -53,7 +53,11 @@ impl DataExport {
 }
 
 fn address(app: &App, id: DataExportId, expires_at: entity::Timestamp) -> String {
-    app.exports.links.sign(id, expires_at)
+    let path = app.exports.links.sign(id, expires_at);
+    match app.config.mail.chosen_public_url() {
+        Some(url) => format!("{}{path}", url.as_str().trim_end_matches('/')),
+        None => path,
+    }
 }
 
 /// `node(id)` for one of the viewer's exports; nothing for anybody else's.

@@ -102,11 +102,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let app = Arc::clone(&engine.app);
+    let max_connections_per_address = app.config.server.max_connections_per_address.get() as usize;
     let state = ServerState {
         engine: Arc::new(engine),
-        addresses: Addresses::new(
-            app.rate_limits.are_on().then(|| app.config.server.max_connections_per_address.get() as usize),
-        ),
+        addresses: Addresses::new(app.rate_limits.are_on().then_some(max_connections_per_address)),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),
@@ -124,6 +123,8 @@ pub async fn run(
     tokio::spawn(crate::exports::maker::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
+    let mails = TaskTracker::new();
+    mails.spawn(crate::mails::run(Arc::clone(&state.app), stop.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
     if let Some(watchers) = watchers {
         let router = router_for_watchers(state.clone());
@@ -167,7 +168,7 @@ pub async fn run(
 
     drop(listener);
     keep_up.abort();
-    let parts = [&connections, &state.sockets, &state.engine.mutations];
+    let parts = [&connections, &state.sockets, &state.engine.mutations, &mails];
     for part in parts {
         part.close();
     }
@@ -178,8 +179,14 @@ pub async fn run(
         }
     };
     if tokio::time::timeout(Duration::from_secs(config.shutdown_seconds), finished).await.is_err() {
-        let [n_connections, n_sockets, n_mutations] = parts.map(TaskTracker::len);
-        tracing::warn!(n_connections, n_sockets, n_mutations, "the time to close is over: what is left is cut off");
+        let [n_connections, n_sockets, n_mutations, n_mails] = parts.map(TaskTracker::len);
+        tracing::warn!(
+            n_connections,
+            n_sockets,
+            n_mutations,
+            n_mails,
+            "the time to close is over: what is left is cut off"
+        );
     }
     Ok(())
 }
@@ -197,6 +204,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = crate::messages::actions::empty_keys_of_departed(&app).await {
             tracing::warn!(cause = error.cause(), "keys of messages cannot be emptied now; tried again in an hour");
+        }
+        if let Err(error) = crate::accounts::recovery::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old tokens cannot be deleted; tried again in an hour");
         }
     }
 }

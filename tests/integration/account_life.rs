@@ -25,10 +25,7 @@ async fn dump(world: &World) -> String {
         let rows = match world.backend {
             Backend::Sqlite => {
                 let columns = texts(format!("SELECT name FROM pragma_table_info('{table}')")).await;
-                let texts_of: Vec<String> = columns
-                    .iter()
-                    .map(|column| format!("coalesce(CAST(\"{column}\" AS TEXT), '') || ' ' || quote(\"{column}\")"))
-                    .collect();
+                let texts_of: Vec<String> = columns.iter().map(|column| format!("quote(\"{column}\")")).collect();
                 texts(format!("SELECT {} FROM \"{table}\"", texts_of.join(" || ' ' || "))).await
             }
             Backend::Full => texts(format!("SELECT t::text FROM \"{table}\" t")).await,
@@ -286,7 +283,7 @@ story!(an_owner_hands_over_before_they_go_and_members_just_leave, |world| async 
     bob.bring(&his, &alice).await;
     let said = alice.send(&his, "I was in this group.").await;
     let reaction = json!({"messageId": said["id"], "emoji": "👍"});
-    alice.mutate("addReaction", reaction, "message { id }").await.ok();
+    alice.mutate("addReaction", reaction, "messageEdge { node { id } }").await.ok();
 
     let refused = delete_account(&alice).await;
     assert_eq!(refused.code(), Some("LAST_OWNER"));
@@ -761,14 +758,14 @@ full_story!(each_export_is_made_by_one_of_several_processes_and_served_by_all, |
 story!(an_export_that_fails_again_and_again_is_given_up, |world| async {
     let server = world.server().await;
     let alice = server.person("alice").await;
-    world.sql("ALTER TABLE data_export_part RENAME TO elsewhere").await;
+    world.sql("ALTER TABLE block RENAME TO elsewhere").await;
     request_export(&alice).await;
     let attempts = async || number(world, "SELECT CAST(max(attempts) AS bigint) FROM data_export").await;
     eventually("the first attempt", async || (attempts().await == 1).then_some(())).await;
     world.sql("UPDATE data_export SET attempts = 4").await;
     world.sql("UPDATE data_export SET claimed_until = 1 WHERE status = 'pending'").await;
     eventually("the last attempt", async || (attempts().await == 5).then_some(())).await;
-    world.sql("ALTER TABLE elsewhere RENAME TO data_export_part").await;
+    world.sql("ALTER TABLE elsewhere RENAME TO block").await;
     world.sql("UPDATE data_export SET claimed_until = 1 WHERE status = 'pending'").await;
     let failed = made(&alice).await;
     assert_eq!((&failed["status"], &failed["url"]), (&json!("FAILED"), &Value::Null));
@@ -789,13 +786,15 @@ story!(passwords_are_not_guessed_at_a_deletion_and_exports_are_few, |world| asyn
     assert_eq!(answer.code(), Some("RATE_LIMITED"), "{}", answer.text);
     assert!(answer.errors()[0]["extensions"]["retryAfter"].as_i64().is_some_and(|seconds| seconds > 3600));
 
+    // Five at once, and a few more where Redis was slow to answer and the process counted by itself.
     let mut codes = Vec::new();
-    for n in 0..8 {
-        let refused = alice.mutate(DELETED, json!({"password": format!("guess number {n}")}), "").await;
+    while codes.len() < 12 && codes.last().is_none_or(|code| code != "RATE_LIMITED") {
+        let input = json!({"password": format!("guess number {}", codes.len())});
+        let refused = alice.mutate(DELETED, input, "").await;
         codes.push(refused.code().expect("refused").to_owned());
     }
     assert_eq!(codes[..5], ["INVALID_CREDENTIALS"; 5]);
-    assert_eq!(codes[7], "RATE_LIMITED");
+    assert_eq!(codes.last().map(String::as_str), Some("RATE_LIMITED"), "{codes:?}");
     let deleted = delete_account(&alice).await;
     assert_eq!(deleted.code(), Some("RATE_LIMITED"), "also with the right one, for a while");
     assert_eq!(alice.viewer("user { username }").await["user"]["username"], "alice");

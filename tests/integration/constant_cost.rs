@@ -57,6 +57,7 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let options = Options::default()
         .set("RUST_LOG", "warn,sqlx::query=debug")
         .set("KITH_LOG_FORMAT", "json")
+        .set("KITH_FEDERATION", "on")
         // Nothing else asks the database meanwhile.
         .set("KITH_RECONCILE_SECONDS", "60")
         .set("KITH_SEARCH_INDEX_SECONDS", "60");
@@ -115,5 +116,14 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on User { username relationship conversation { id } }
         ... on DirectConversation { unreadCount lastMessage { body } peer { username } } } }";
     compare("nodes", nodes, json!({"ids": [ids[0], ids[N]]}), json!({"ids": ids})).await;
+    let keys = |ids: &[String], name: &str| -> Vec<Value> {
+        ids.iter().map(|id| json!({"__typename": name, "id": id})).collect()
+    };
+    let of_friends: Vec<String> = friends.iter().map(|friend| friend.id.clone()).collect();
+    let many = [keys(&of_friends, "User"), keys(&conversations, "DirectConversation")].concat();
+    let few = [many[0].clone(), many[N].clone()];
+    let entities = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { username relationship }
+        ... on DirectConversation { unreadCount lastMessage { body } } } }";
+    compare("entities", entities, json!({"keys": few}), json!({"keys": many})).await;
     assert!(growing.is_empty(), "{}", growing.join("\n"));
 });

@@ -2,12 +2,14 @@
 //!
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
-mod support;
-
 mod access;
 mod account_life;
+mod accounts;
+mod compatibility;
 mod constant_cost;
 mod durability;
+mod email_invites;
+mod federation;
 mod friends;
 mod front_door;
 mod groups;
@@ -15,6 +17,7 @@ mod guard;
 mod inputs;
 mod limits;
 mod liveness;
+mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
@@ -29,3 +32,5 @@ mod search;
 mod sessions;
 mod snapshots;
 mod sockets;
+mod support;
+
