@@ -7,8 +7,7 @@ use entity::{SessionId, account, session, user};
 
 use super::{
     actions::{self, NewAccount, ProfileChanges},
-    deletion,
-    recovery,
+    deletion, recovery,
     sessions::{self, SignedIn},
     store::AccountOf,
 };

@@ -16,7 +16,12 @@ use sea_orm::{
 
 use super::types::Identifier;
 use crate::{
-    auth::MailToken, db::Db, error::Error, events::Transaction, friends::types::lock, graphql::loaders::Key,
+    auth::MailToken,
+    db::Db,
+    error::Error,
+    events::Transaction,
+    friends::types::lock,
+    graphql::loaders::Key,
     users::{access::hold, types::Username},
 };
 

@@ -33,4 +33,3 @@ mod sessions;
 mod snapshots;
 mod sockets;
 mod support;
-
