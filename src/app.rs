@@ -21,6 +21,7 @@ use crate::{
     delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
+    exports::Exports,
     mails::Mails,
     messages::{Committer, ReactionTurns, SearchIndex},
     presence::Presence,
@@ -66,6 +67,8 @@ pub struct App {
     pub committer: Committer,
     /// Turns to react to messages.
     pub reaction_turns: ReactionTurns,
+    /// Archives of what is people's own.
+    pub exports: Exports,
     /// Feeds the index of message search.
     pub search_index: SearchIndex,
 }
@@ -117,6 +120,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
+        exports: Exports::new(&secret),
         passwords: Passwords::new()?,
         mails: Mails::new(&config.mail)?,
         revocations,

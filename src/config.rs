@@ -156,6 +156,14 @@ pub struct MailConfig {
 }
 
 const DEFAULT_MAIL_FROM: &str = "Kith <kith@localhost>";
+impl MailConfig {
+    /// Where people open Kith, if somebody said so.
+    pub fn chosen_public_url(&self) -> Option<&Url> {
+        let is_default = parse_public_url(DEFAULT_PUBLIC_URL).is_ok_and(|default| default == self.public_url);
+        (!is_default).then_some(&self.public_url)
+    }
+}
+
 const DEFAULT_PUBLIC_URL: &str = "http://localhost:8000/";
 
 #[cfg(test)]

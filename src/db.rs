@@ -16,7 +16,7 @@ use sea_orm::{
 };
 use secrecy::ExposeSecret;
 use sqlx::{
-    ConnectOptions, Connection,
+    ConnectOptions, Connection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -54,6 +54,16 @@ pub struct Db {
     health: Option<Arc<Health>>,
     /// Keeps a second process away from an SQLite file, as long as this one lives.
     _lock: Option<Arc<File>>,
+}
+
+/// Begins a transaction of PostgreSQL that may be given up at any moment.
+///
+/// In a task of its own: sqlx 0.9 gives a connection whose BEGIN was under way when its future was dropped back to the
+/// pool inside of that transaction, and what is written over it next would never be committed.
+pub async fn begin_postgres(pool: &PgPool) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin().await }).await;
+    begun.map_err(|error| sqlx::Error::Io(std::io::Error::other(error)))?
 }
 
 impl Db {
@@ -142,7 +152,10 @@ impl Db {
     /// Begins a transaction that writes. On SQLite it has the only writer from here on. Verbs use
     /// [`crate::events::Transaction`], which is the only road to the event log and the bus.
     pub async fn begin(&self) -> Result<DatabaseTransaction, Error> {
-        Ok(self.writer.begin().await?)
+        // In a task of its own: see [`begin_postgres`].
+        let writer = self.writer.clone();
+        let tx = tokio::spawn(async move { writer.begin().await }).await.map_err(Error::internal)?;
+        Ok(tx?)
     }
 
     pub fn writer(&self) -> &DatabaseConnection {

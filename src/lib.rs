@@ -19,6 +19,7 @@ pub mod server;
 
 pub mod accounts;
 pub mod conversations;
+pub mod exports;
 pub mod friends;
 pub mod groups;
 pub mod invite_links;

@@ -1,10 +1,12 @@
 //! A room of messages. A direct conversation has the two people on its row, a group has a name.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
 use crate::{ConversationId, Timestamp, UserId};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumIter, DeriveActiveEnum)]
+#[serde(rename_all = "lowercase")]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Kind {
     #[sea_orm(string_value = "direct")]

@@ -52,6 +52,10 @@ id!(
     MessageId
 );
 id!(
+    /// An archive of what is somebody's own.
+    DataExportId
+);
+id!(
     /// A mail that waits to be sent.
     MailId
 );

@@ -1,10 +1,12 @@
 //! One model for friend requests, group invites and email invites.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
 
 use crate::{ConversationId, InviteId, Timestamp, UserId};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, EnumIter, DeriveActiveEnum)]
+#[serde(rename_all = "lowercase")]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Kind {
     #[sea_orm(string_value = "friend")]

@@ -10,6 +10,9 @@
 pub mod account;
 pub mod block;
 pub mod conversation;
+pub mod data_export;
+pub mod data_export_part;
+pub mod departure;
 pub mod email_token;
 pub mod event;
 pub mod friendship;
@@ -27,5 +30,5 @@ pub mod user;
 mod ids;
 mod timestamp;
 
-pub use ids::{ConversationId, InviteId, InviteLinkId, MailId, MessageId, SessionId, UserId};
+pub use ids::{ConversationId, DataExportId, InviteId, InviteLinkId, MailId, MessageId, SessionId, UserId};
 pub use timestamp::Timestamp;

@@ -11,6 +11,7 @@ mod m20261122_000003_groups;
 mod m20261122_000004_mails;
 mod m20261122_000005_reactions_receipts_search;
 mod m20261122_000006_presence;
+mod m20261122_000007_account_life;
 mod m20261122_000010_group_ends;
 
 pub struct Migrator;
@@ -25,6 +26,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000004_mails::Migration),
             Box::new(m20261122_000005_reactions_receipts_search::Migration),
             Box::new(m20261122_000006_presence::Migration),
+            Box::new(m20261122_000007_account_life::Migration),
             Box::new(m20261122_000010_group_ends::Migration),
         ]
     }

@@ -9,15 +9,20 @@ use super::{
 use crate::{
     app::App,
     auth::{PasswordHash, RequestContext, Viewer},
-    error::{Error, Failure, Outcome, Refusal, UserErrorCode},
+    error::{Failure, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
     friends,
     invites::{self, access::Claim},
     rate_limits::{self, Action},
-    users::types::{DisplayName, Username},
+    users::{
+        access::hold,
+        types::{DisplayName, Username},
+    },
 };
 use entity::{Timestamp, UserId, account, user};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, SqlErr};
+
+pub(super) use crate::users::access::GONE;
 
 /// What somebody fills in to sign up.
 pub struct NewAccount {
@@ -212,6 +217,8 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     };
 
     let mut tx = Transaction::begin(app).await?;
+    // Else a name could be given to a tombstone.
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let (old_user, account) = store::person(tx.db(), viewer.user_id()).await?.ok_or(GONE)?;
 
     let mut user: user::ActiveModel = old_user.clone().into();
@@ -235,9 +242,6 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     tx.commit().await?;
     Ok(Profile { user, account })
 }
-
-/// A token outlives its account by some minutes.
-pub(super) const GONE: Error = Error::Unauthenticated("The account does not exist any more.");
 
 fn set_if_some<T: Into<sea_orm::Value>>(field: &mut sea_orm::ActiveValue<T>, value: Option<T>) {
     if let Some(value) = value {

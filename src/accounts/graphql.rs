@@ -7,7 +7,7 @@ use entity::{SessionId, account, session, user};
 
 use super::{
     actions::{self, NewAccount, ProfileChanges},
-    recovery,
+    deletion, recovery,
     sessions::{self, SignedIn},
     store::AccountOf,
 };
@@ -16,6 +16,7 @@ use crate::{
     auth,
     conversations::{MAX_GROUP_MEMBERS, graphql::ViewerConversations},
     error::{Error, Failure, Refusal, payload},
+    exports::graphql::ViewerExports,
     friends::graphql::ViewerFriends,
     graphql::{
         act_as, app, forget_loaded,
@@ -144,11 +145,11 @@ impl RateLimit {
 // Put together from the slices: each adds its own part here, made from the proof of being signed in.
 /// The signed-in account: everything private lives here, so that `User` has no private field to leak.
 #[derive(Clone, MergedObject)]
-pub struct Viewer(AccountFields, ViewerFriends, ViewerInvites, ViewerConversations);
+pub struct Viewer(AccountFields, ViewerFriends, ViewerInvites, ViewerConversations, ViewerExports);
 
 impl Viewer {
     pub fn new(viewer: auth::Viewer) -> Self {
-        Self(AccountFields { viewer }, ViewerFriends, ViewerInvites, ViewerConversations)
+        Self(AccountFields { viewer }, ViewerFriends, ViewerInvites, ViewerConversations, ViewerExports)
     }
 
     /// What the interface `Node` asks for.
@@ -420,6 +421,27 @@ impl AccountMutation {
         }
         Ok(UpdateProfilePayload { viewer: None, user_errors })
     }
+
+    /// Deletes the viewer's account at once and for good: every device is signed out, friendships, blocks, invites and
+    /// memberships end, and the username is free. Their messages and reactions stay in the histories of others, sent by
+    /// an account called "Deleted account": delete those messages first that should not stay. Refused with LAST_OWNER
+    /// while the viewer owns a group that others are in; a group in which they are alone is deleted too.
+    async fn delete_account(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "That it is them.")] input: DeleteAccountInput,
+    ) -> Result<DeleteAccountPayload, Error> {
+        let (_, user_errors) = payload(deletion::delete(app(ctx), &viewer(ctx)?, &input.password).await)?;
+        Ok(DeleteAccountPayload { user_errors })
+    }
+}
+
+/// The account to delete is the viewer's.
+#[derive(InputObject)]
+pub struct DeleteAccountInput {
+    /// The account's password, again.
+    #[graphql(secret)]
+    password: String,
 }
 
 /// A new account.
@@ -555,6 +577,13 @@ impl AuthPayload {
             user_errors,
         })
     }
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct DeleteAccountPayload {
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
 }
 
 /// What came of it.

@@ -10,11 +10,13 @@
 //! | One account verifies an address; a token from a mail works once | [`recovery`] |
 //! | A new password ends all other sessions and every other way to a new one | [`recovery`] |
 //! | A session that ended is refused at once, by every process | [`sessions`] |
+//! | An account is deleted whole or not at all; a tombstone stays (ADR 0023) | [`deletion`] |
 //! | At most [`sessions::MAX_SESSIONS`] devices; the longest unused makes room | [`sessions`] |
 //!
 //! Raises `SessionRevoked`; a new name raises `FriendshipChanged` for all friends and the person themselves.
 
 pub mod actions;
+pub mod deletion;
 pub mod graphql;
 pub mod recovery;
 pub mod sessions;

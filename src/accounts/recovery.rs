@@ -21,6 +21,7 @@ use crate::{
     events::Transaction,
     mails::{self, Mail},
     rate_limits::{self, Action},
+    users::access::hold,
 };
 
 /// Life of a token that verifies an address.
@@ -46,6 +47,7 @@ pub(super) async fn ask_mailbox(
 pub async fn request_verification(app: &App, viewer: &Viewer) -> Outcome<()> {
     app.rate_limits.check(Action::VerificationMail, &viewer.user_id().0.to_string()).await?;
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let (user, account) = store::person(tx.db(), viewer.user_id()).await?.ok_or(GONE)?;
     if account.email_verified_at.is_none() {
         ask_mailbox(&mut tx, user.id, &user.username, &account.email, app.clock.now()).await?;
@@ -96,6 +98,9 @@ pub async fn answer_request(app: &App, request: &mail::Model) -> Result<Option<(
     let Ok(email) = Email::parse(&request.recipient) else { return Ok(None) };
     let Some((user, account)) = store::verified_person(app.db.read(), email.folded()).await? else { return Ok(None) };
     let tx = Transaction::begin(app).await?;
+    if !hold(&tx, &[user.id]).await?.has(user.id) {
+        return Ok(None);
+    }
     let token = MailToken::generate();
     let expires_at = app.clock.now().plus_seconds(RESET_SECONDS);
     store::insert_email_token(tx.db(), &token, user.id, Purpose::ResetPassword, expires_at).await?;

@@ -10,6 +10,7 @@ use crate::{
     error::{Error, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
     rate_limits::{self, Action},
+    users::access::hold,
 };
 
 /// Most live sessions of one person: the longest unused one ends when there is one more.
@@ -43,6 +44,8 @@ pub async fn refresh(app: &App, request: &RequestContext, token: String) -> Outc
     };
     let now = app.clock.now();
     let tx = Transaction::begin(app).await?;
+    // Before the tokens, in the order of a deletion.
+    store::hold_owner(&tx, token.session_id).await?;
     if !store::use_refresh_token(tx.db(), token_hash, now).await? {
         end(app, tx, &[token.session_id]).await?;
         return Err(invalid_token().into());
@@ -87,6 +90,7 @@ pub(super) async fn open(
     request: &RequestContext,
 ) -> Result<SignedIn, Error> {
     let now = app.clock.now();
+    hold(&tx, &[user_id]).await?.require(user_id)?;
     let mut others = store::live_sessions(tx.db(), user_id, now).await?;
     others.sort_by_key(|session| std::cmp::Reverse(session.last_used_at));
     let surplus: Vec<SessionId> = others.iter().skip(MAX_SESSIONS - 1).map(|session| session.id).collect();
@@ -141,6 +145,15 @@ pub async fn sweep(app: &App) -> Result<usize, Error> {
     }
 }
 
+/// For who deletes their account, whose account is locked: ends all their sessions, and takes away their refresh tokens
+/// and what is known of the devices. The bare rows stay for a while, so that a process that starts refuses the tokens too.
+pub(super) async fn forget(app: &App, tx: &mut Transaction<'_>, user_id: UserId) -> Result<Ended, Error> {
+    let session_ids = store::sessions_of(tx.db(), user_id).await?;
+    let ended = record_end(app, tx, &session_ids).await?;
+    store::strip_sessions(tx.db(), &session_ids).await?;
+    Ok(ended)
+}
+
 /// Ends all of a person's sessions but one, with the verb's commit. The row of the account is locked: no sign-in with the
 /// old password is under way.
 pub(super) async fn end_all(
@@ -164,14 +177,14 @@ async fn end(app: &App, mut tx: Transaction<'_>, session_ids: &[SessionId]) -> R
 
 /// Sessions whose end is written down; once that is committed, [`Ended::refuse_tokens`].
 #[must_use]
-struct Ended {
+pub(super) struct Ended {
     session_ids: Vec<SessionId>,
     forget_at: Timestamp,
 }
 
 impl Ended {
     /// Does here at once what the event does in every process.
-    fn refuse_tokens(self, app: &App) {
+    pub(super) fn refuse_tokens(self, app: &App) {
         for session_id in self.session_ids {
             app.revocations.revoke(session_id, self.forget_at);
         }

@@ -16,8 +16,13 @@ use sea_orm::{
 
 use super::types::Identifier;
 use crate::{
-    auth::MailToken, db::Db, error::Error, events::Transaction, friends::types::lock, graphql::loaders::Key,
-    users::types::Username,
+    auth::MailToken,
+    db::Db,
+    error::Error,
+    events::Transaction,
+    friends::types::lock,
+    graphql::loaders::Key,
+    users::{access::hold, types::Username},
 };
 
 /// A user's account as a key to load by.
@@ -202,6 +207,12 @@ pub async fn delete_email_tokens(db: &impl ConnectionTrait, user_id: UserId, pur
     Ok(())
 }
 
+/// Deletes all of a person's email tokens.
+pub async fn delete_all_email_tokens(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
+    email_token::Entity::delete_many().filter(email_token::Column::UserId.eq(user_id)).exec(db).await?;
+    Ok(())
+}
+
 pub async fn delete_expired_email_tokens(db: &impl ConnectionTrait, now: Timestamp) -> Result<(), DbErr> {
     email_token::Entity::delete_many().filter(email_token::Column::ExpiresAt.lte(now)).exec(db).await?;
     Ok(())
@@ -253,6 +264,35 @@ pub async fn revoke_sessions(
         .filter(session::Column::RevokedAt.is_null())
         .exec_with_returning(db)
         .await
+}
+
+/// Holds the account that a session belongs to, as [`crate::users::access::hold`] does.
+pub async fn hold_owner(tx: &Transaction<'_>, session_id: SessionId) -> Result<(), Error> {
+    let session = session::Entity::find_by_id(session_id).one(tx.db()).await?;
+    if let Some(session) = session {
+        hold(tx, &[session.user_id]).await?;
+    }
+    Ok(())
+}
+
+/// All sessions of a person, also those that have ended.
+pub async fn sessions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<SessionId>, DbErr> {
+    let ids = session::Entity::find().select_only().column(session::Column::Id);
+    ids.filter(session::Column::UserId.eq(user_id)).into_tuple().all(db).await
+}
+
+/// Takes away the refresh tokens of sessions, and what is known of the devices.
+pub async fn strip_sessions(db: &impl ConnectionTrait, session_ids: &[SessionId]) -> Result<(), DbErr> {
+    for session_ids in session_ids.chunks(500) {
+        let tokens = refresh_token::Column::SessionId.is_in(session_ids.iter().copied());
+        refresh_token::Entity::delete_many().filter(tokens).exec(db).await?;
+        session::Entity::update_many()
+            .col_expr(session::Column::UserAgent, Expr::value(None::<String>))
+            .filter(session::Column::Id.is_in(session_ids.iter().copied()))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Moves a live session's end; `None` if it is not live any more.

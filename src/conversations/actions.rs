@@ -5,7 +5,7 @@ use std::sync::Arc;
 use entity::{ConversationId, UserId, account, conversation, member, user};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelect,
+    ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
     sea_query::{Expr, LockType, Query, SimpleExpr},
 };
 
@@ -64,6 +64,18 @@ pub async fn close_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) 
     {
         set_open(tx, existing.id, false).await?;
     }
+    Ok(())
+}
+
+/// Takes the row locks of all conversations that somebody is in and that are open, in the order of ids as everywhere.
+/// For a verb that changes many of them.
+pub async fn lock_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    use conversation::Column;
+    let mine = member::Entity::find().select_only().column(member::Column::ConversationId);
+    let mine = mine.filter(member::Column::UserId.eq(user_id)).into_query();
+    let rows = conversation::Entity::find().select_only().column(Column::Id);
+    let rows = rows.filter(Column::Id.in_subquery(mine)).filter(Column::Open.eq(true)).order_by_asc(Column::Id);
+    rows.lock(LockType::NoKeyUpdate).into_tuple::<ConversationId>().all(tx.db()).await?;
     Ok(())
 }
 

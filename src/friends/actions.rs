@@ -58,7 +58,12 @@ pub async fn block(app: &App, viewer: &Viewer, user_id: UserId) -> Outcome<Visib
     let user = visible_user(app, viewer, user_id).await?.ok_or_else(no_user)?;
     let now = app.clock.now();
     let mut tx = Transaction::begin(app).await?;
-    Pair::of(viewer.user_id(), user_id).lock(&tx).await?;
+    let held = Pair::of(viewer.user_id(), user_id).lock(&tx).await?;
+    held.require(viewer.user_id())?;
+    // Of somebody who is gone nothing can come.
+    if !held.has(user_id) {
+        return Err(no_user().into());
+    }
     if !store::insert_block(&tx, viewer.user_id(), user_id, now).await? {
         return Ok(user);
     }
@@ -86,6 +91,22 @@ pub async fn unblock(app: &App, viewer: &Viewer, user_id: UserId) -> Outcome<Vis
         tx.commit().await?;
     }
     Ok(user)
+}
+
+/// For who deletes their account, and whose account is held so that nobody else can: ends their friendships as
+/// [`remove`] does, and takes back the blocks by and of them.
+///
+/// The row locks of their open conversations are held.
+pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let friends = store::delete_friendships_of(tx, user_id).await?;
+    let blockers = store::delete_blocks_of(tx, user_id).await?;
+    for other_id in friends.iter().chain(&blockers) {
+        record_changed(tx, *other_id, user_id).await?;
+    }
+    for friend_id in friends {
+        conversations::actions::close_direct(tx, user_id, friend_id).await?;
+    }
+    Ok(())
 }
 
 /// Tells somebody's friends, and their own devices, that they go by another name.

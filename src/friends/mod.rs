@@ -11,6 +11,7 @@
 //! | [`actions::block`] | the same if they were friends; revokes the own invite, hides theirs | `FriendshipChanged` to the blocker; to the other only if they were friends, as by `remove` |
 //! | [`actions::tell_of_new_name`] | nothing | `FriendshipChanged` to all friends and the person themselves |
 //! | [`actions::unblock`] | deletes the block | `FriendshipChanged` to the blocker |
+//! | [`actions::forget`] | all of these of somebody who deletes their account | `FriendshipChanged` to friends and blockers |
 //!
 //! Whatever changes how two people stand to each other first takes the lock of their [`types::Pair`], so that an
 //! acceptance, a crossing invite and a block of the same two come one after the other, and no two of them deadlock.

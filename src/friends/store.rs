@@ -88,6 +88,22 @@ pub(super) async fn delete_block(tx: &Transaction<'_>, blocker_id: UserId, block
     Ok(deleted.rows_affected > 0)
 }
 
+/// Deletes all friendships of a person; whose friends they were.
+pub(super) async fn delete_friendships_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<UserId>, Error> {
+    use friendship::{Column, Entity};
+    let mine = Entity::delete_many().filter(Column::UserId.eq(user_id)).exec_with_returning(tx.db()).await?;
+    Entity::delete_many().filter(Column::FriendId.eq(user_id)).exec(tx.db()).await?;
+    Ok(mine.into_iter().map(|row| row.friend_id).collect())
+}
+
+/// Deletes the blocks by a person and of them; who had blocked them.
+pub(super) async fn delete_blocks_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<UserId>, Error> {
+    use block::{Column, Entity};
+    Entity::delete_many().filter(Column::BlockerId.eq(user_id)).exec(tx.db()).await?;
+    let theirs = Entity::delete_many().filter(Column::BlockedId.eq(user_id)).exec_with_returning(tx.db()).await?;
+    Ok(theirs.into_iter().map(|row| row.blocker_id).collect())
+}
+
 /// A person's friends, the newest friendship first.
 pub(super) async fn friends(
     db: &Db,

@@ -4,7 +4,11 @@ use entity::UserId;
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use sha2::{Digest, Sha256};
 
-use crate::{error::Error, events::Transaction};
+use crate::{
+    error::Error,
+    events::Transaction,
+    users::access::{Held, hold},
+};
 
 /// Two people without regard to who is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,12 +27,15 @@ impl Pair {
         format!("friend:{}:{}", self.low.0.simple(), self.high.0.simple())
     }
 
-    /// Waits until nobody else is changing how the two stand to each other; holds it until the transaction ends. Take
-    /// it before any row. On SQLite the one writer is the lock.
+    /// Waits until nobody else is changing how the two stand to each other; holds it until the transaction ends, and
+    /// with it the accounts of the two: says who of them has one. Take it before any row. On SQLite the one writer is the
+    /// lock.
     ///
     /// The rows themselves cannot be locked for this: a block must also wait for an invite that is not there yet.
-    pub async fn lock(&self, tx: &Transaction<'_>) -> Result<(), Error> {
-        lock(tx, &[self.low.0.as_bytes().as_slice(), self.high.0.as_bytes()]).await
+    pub async fn lock(&self, tx: &Transaction<'_>) -> Result<Held, Error> {
+        let held = hold(tx, &[self.low, self.high]).await?;
+        lock(tx, &[self.low.0.as_bytes().as_slice(), self.high.0.as_bytes()]).await?;
+        Ok(held)
     }
 }
 

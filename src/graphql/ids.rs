@@ -2,7 +2,7 @@
 //! decoding the wrong kind is a clear refusal. (TypeID: the format of jetify-com/typeid.)
 
 use async_graphql::ID;
-use entity::{ConversationId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
+use entity::{ConversationId, DataExportId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
 use type_safe_id::{StaticType, TypeSafeId};
 use uuid::Uuid;
 
@@ -81,6 +81,7 @@ global_id!(InviteId, InviteTag, "invite");
 global_id!(InviteLinkId, InviteLinkTag, "link");
 global_id!(ConversationId, ConversationTag, "conv");
 global_id!(MessageId, MessageTag, "msg");
+global_id!(DataExportId, DataExportTag, "export");
 
 #[cfg(test)]
 mod tests {

@@ -71,6 +71,7 @@ query_of! {
 #[derive(MergedObject, Default)]
 pub struct Mutation(
     crate::accounts::graphql::AccountMutation,
+    crate::exports::graphql::ExportMutation,
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
     crate::groups::graphql::GroupMutation,

@@ -6,7 +6,7 @@ use async_graphql::{
     Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value,
     parser::types::Field, registry::Registry,
 };
-use entity::{ConversationId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
+use entity::{ConversationId, DataExportId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
 
 use super::{
     app,
@@ -18,6 +18,7 @@ use crate::{
     auth,
     conversations::graphql::{Conversation, DirectConversation, Group},
     error::Error,
+    exports::graphql::{DataExport, data_export_node},
     graphql::loaders,
     invite_links::{
         access::{VisibleLink, managed},
@@ -43,6 +44,7 @@ pub enum Node {
     Conversation(DirectConversation),
     Group(Group),
     Message(Message),
+    DataExport(DataExport),
 }
 
 /// Registers that the interface `Conversation` implements `Node`, which the library's derive cannot say.
@@ -76,6 +78,7 @@ enum AnyId {
     InviteLink(InviteLinkId),
     Conversation(ConversationId),
     Message(MessageId),
+    DataExport(DataExportId),
 }
 
 impl AnyId {
@@ -89,10 +92,11 @@ impl AnyId {
             "link" => GlobalId::decode(id).map(Self::InviteLink),
             "conv" => GlobalId::decode(id).map(Self::Conversation),
             "msg" => GlobalId::decode(id).map(Self::Message),
+            "export" => GlobalId::decode(id).map(Self::DataExport),
             _ => None,
         };
         decoded.ok_or(Error::BadUserInput(
-            "An id has the form user_…, conv_…, msg_…, invite_…, link_…, session_… or viewer_….".into(),
+            "An id has the form user_…, conv_…, msg_…, invite_…, link_…, session_…, export_… or viewer_….".into(),
         ))
     }
 }
@@ -159,6 +163,7 @@ pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -
                     Conversation::Group(group) => Node::Group(group),
                 }
             }),
+            AnyId::DataExport(id) => data_export_node(app, viewer, id).await?.map(Node::DataExport),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?
                 .map(|readable| Node::Message(Message::of(&readable))),

@@ -1,8 +1,11 @@
 //! Own scalars.
 
+use std::fmt;
+
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{SecondsFormat, TimeZone, Utc};
 use entity::Timestamp;
+use serde::{Serialize, Serializer};
 
 /// An instant in UTC, RFC 3339 with milliseconds, e.g. `2026-11-22T10:15:30.123Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +22,20 @@ impl ScalarType for DateTime {
     }
 
     fn to_value(&self) -> Value {
+        Value::String(self.to_string())
+    }
+}
+
+impl fmt::Display for DateTime {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instant = Utc.timestamp_millis_opt(self.0.0).single().unwrap_or_default();
-        Value::String(instant.to_rfc3339_opts(SecondsFormat::Millis, true))
+        formatter.write_str(&instant.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+}
+
+impl Serialize for DateTime {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
     events::{Event, Transaction},
     invites,
     rate_limits::Action,
+    users::access::hold,
 };
 
 /// A group as a verb left it.
@@ -30,6 +31,7 @@ pub async fn create(app: &App, viewer: &Viewer, name: GroupName, description: Op
     app.rate_limits.check(Action::CreateGroup, &viewer.user_id().0.to_string()).await?;
     let now = app.clock.now();
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let group = store::insert(&tx, name, description, now).await?;
     store::insert_member(&tx, &group, viewer.user_id(), Role::Owner, now).await?;
     let joined = Event::ConversationJoined { conversation_id: group.id, after: 0 };
@@ -132,6 +134,24 @@ pub async fn delete(app: &App, viewer: &Viewer, id: ConversationId) -> Outcome<C
     Ok(id)
 }
 
+/// For who deletes their account, which is locked, and all their groups with it: takes them out of each. A group in which
+/// they are alone is deleted.
+///
+/// Refused with `LAST_OWNER` while they own a group that others are in.
+pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Outcome<()> {
+    for member in store::places_of(tx, user_id).await? {
+        if member.role != Role::Owner {
+            put_out(tx, &member).await?;
+        } else if store::count_members(tx, member.conversation_id).await? > 1 {
+            let message = "You own a group that others are in. Hand it over or delete it first.";
+            return Err(Refusal::new(UserErrorCode::LastOwner, message).into());
+        } else if let Some(group) = store::lock(tx, member.conversation_id).await? {
+            end(tx, &group).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Why somebody cannot join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unjoinable {
@@ -162,6 +182,10 @@ pub async fn add_member(
     id: ConversationId,
     user_id: UserId,
 ) -> Result<Result<member::Model, Unjoinable>, Error> {
+    // People before conversations; and who is gone joins nothing.
+    if !hold(tx, &[user_id]).await?.has(user_id) {
+        return Ok(Err(Unjoinable::Gone));
+    }
     match access::open(tx, id).await? {
         Some(group) => let_in(tx, &group, user_id).await,
         None => Ok(Err(Unjoinable::Gone)),
@@ -175,6 +199,9 @@ pub async fn add_invited(
     inviter_id: UserId,
     user_id: UserId,
 ) -> Result<Result<member::Model, Unjoinable>, Error> {
+    if !hold(tx, &[user_id]).await?.has(user_id) {
+        return Ok(Err(Unjoinable::Gone));
+    }
     let Some(group) = access::open(tx, id).await? else { return Ok(Err(Unjoinable::Gone)) };
     match store::member(tx, id, inviter_id).await? {
         Some(inviter) if may_invite(inviter.role) => let_in(tx, &group, user_id).await,

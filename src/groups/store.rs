@@ -46,6 +46,16 @@ pub(super) async fn look_for_member(
     Ok(member.one(db.read()).await?)
 }
 
+/// Somebody's places in all their groups, by the id of the group.
+pub(super) async fn places_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<member::Model>, Error> {
+    let places = member::Entity::find()
+        .join(JoinType::InnerJoin, member::Relation::Conversation.def())
+        .filter(conversation::Column::Kind.eq(conversation::Kind::Group))
+        .filter(member::Column::UserId.eq(user_id))
+        .order_by_asc(member::Column::ConversationId);
+    Ok(places.all(tx.db()).await?)
+}
+
 pub(super) async fn count_members(tx: &Transaction<'_>, id: ConversationId) -> Result<u64, Error> {
     Ok(member::Entity::find().filter(member::Column::ConversationId.eq(id)).count(tx.db()).await?)
 }

@@ -1,6 +1,6 @@
 //! Sending and answering invites.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use entity::{
     ConversationId, InviteId, Timestamp, UserId,
@@ -238,6 +238,27 @@ pub async fn end_between(
     Ok(())
 }
 
+/// For who deletes their account, and whose account is held so that nobody else can: revokes their pending invites,
+/// lets those to them expire, and empties what they wrote in any and the addresses that lead to them. The others hear
+/// of it as ever.
+pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    store::lock_all_of(tx, user_id).await?;
+    let ended = store::end_pending_of(tx, user_id).await?;
+    let emptied = store::empty_all_of(tx, user_id).await?;
+    let mut told = HashSet::new();
+    for row in ended.into_iter().chain(emptied) {
+        if !told.insert(row.id) {
+            continue;
+        }
+        let is_outgoing = row.inviter_id == user_id;
+        let other_id = if is_outgoing { row.invitee_id.filter(|_| !row.hidden) } else { Some(row.inviter_id) };
+        if let Some(other_id) = other_id {
+            tx.record_personal(other_id, Event::InviteChanged { invite_id: row.id }).await?;
+        }
+    }
+    Ok(())
+}
+
 /// For a group whose row lock is held: revokes the pending invites into it that can no longer be accepted, those of one
 /// inviter or all.
 pub async fn end_into_group(
@@ -292,7 +313,11 @@ fn of_group(kind: &'static str) -> impl Fn(Failure) -> Failure {
 async fn try_send(app: &App, viewer: &Viewer, invitee_id: UserId, note: Option<&Note>) -> Outcome<Option<Changed>> {
     let pair = Pair::of(viewer.user_id(), invitee_id);
     let mut tx = Transaction::begin(app).await?;
-    pair.lock(&tx).await?;
+    let held = pair.lock(&tx).await?;
+    held.require(viewer.user_id())?;
+    if !held.has(invitee_id) {
+        return Err(nobody("friend").into());
+    }
     let now = app.clock.now();
     let holder = store::holder_of(&tx, &pair.pending_slot()).await?;
     let blocks = friends::store::blocks(&tx, viewer.user_id(), invitee_id).await?;
@@ -340,7 +365,11 @@ async fn try_send_to_group(
 ) -> Outcome<Option<Changed>> {
     let mut tx = Transaction::begin(app).await?;
     // People before conversations.
-    Pair::of(viewer.user_id(), invitee_id).lock(&tx).await?;
+    let held = Pair::of(viewer.user_id(), invitee_id).lock(&tx).await?;
+    held.require(viewer.user_id())?;
+    if !held.has(invitee_id) {
+        return Err(nobody("group").into());
+    }
     lock_sender(&tx, viewer.user_id()).await?;
     let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("group"))?;
     let now = app.clock.now();

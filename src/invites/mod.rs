@@ -17,6 +17,8 @@
 //! | [`actions::reject`] | the invitee | inviter, invitee |
 //! | [`actions::revoke`] | the inviter | inviter, invitee |
 //!
+//! | [`actions::forget`] | who deletes their account | the other side |
+//!
 //! The invitee of a hidden invite hears nothing of it.
 //!
 //! An **email invite** is to a mailbox: it has no invitee until somebody **claims** it with the token that was mailed, and

@@ -1,12 +1,12 @@
 //! Statements about invites.
 
 use entity::{
-    ConversationId, Timestamp, UserId,
+    ConversationId, InviteId, Timestamp, UserId,
     invite::{self, Column, Entity, Status},
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    TryInsertResult, sea_query::Expr,
+    QueryOrder, QuerySelect, TryInsertResult, sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -145,6 +145,46 @@ pub(super) async fn revoke_into_group(
         query = query.filter(Column::InviterId.eq(inviter_id));
     }
     Ok(query.exec_with_returning(tx.db()).await?)
+}
+
+/// Takes the row locks of all invites by or to a person, in the order of ids: two who delete their accounts at once have
+/// invites in common.
+pub(super) async fn lock_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let theirs = Entity::find().select_only().column(Column::Id);
+    let theirs = theirs.filter(Column::InviterId.eq(user_id).or(Column::InviteeId.eq(user_id)));
+    theirs.order_by_asc(Column::Id).lock_exclusive().into_tuple::<InviteId>().all(tx.db()).await?;
+    Ok(())
+}
+
+/// Ends whatever is pending by or to a person; what this ended.
+pub(super) async fn end_pending_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<invite::Model>, Error> {
+    let mut ended = Vec::new();
+    for (side, status) in [(Column::InviterId, Status::Revoked), (Column::InviteeId, Status::Expired)] {
+        let change = invite::ActiveModel { status: Set(status), pending_slot: Set(None), ..Default::default() };
+        let pending = Entity::update_many()
+            .set(change)
+            .filter(side.eq(user_id))
+            .filter(Column::Status.eq(Status::Pending))
+            .exec_with_returning(tx.db());
+        ended.extend(pending.await?);
+    }
+    Ok(ended)
+}
+
+/// Empties the notes that a person wrote, and the addresses and tokens of invites by and to them; what this changed.
+pub(super) async fn empty_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<invite::Model>, Error> {
+    let bare = invite::ActiveModel { email: Set(None), token_hash: Set(None), ..Default::default() };
+    let by_them = invite::ActiveModel { note: Set(None), ..bare.clone() };
+    let has_address = || Column::Email.is_not_null().or(Column::TokenHash.is_not_null());
+    let mut emptied = Vec::new();
+    for (change, side, is_full) in [
+        (by_them, Column::InviterId, has_address().or(Column::Note.is_not_null())),
+        (bare, Column::InviteeId, has_address()),
+    ] {
+        let query = Entity::update_many().set(change).filter(side.eq(user_id)).filter(is_full);
+        emptied.extend(query.exec_with_returning(tx.db()).await?);
+    }
+    Ok(emptied)
 }
 
 /// Which of a viewer's invites to list.

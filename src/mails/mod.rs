@@ -21,7 +21,7 @@ mod outbox;
 mod sender;
 mod transport;
 
-use entity::{InviteId, MailId};
+use entity::{InviteId, MailId, account};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
@@ -58,6 +58,24 @@ pub async fn queue(tx: &mut Transaction<'_>, recipient: &str, mail: &Mail) -> Re
 /// Makes another mail of one that is being sent, before it is.
 pub async fn replace(tx: &Transaction<'_>, id: MailId, recipient: &str, mail: &Mail) -> Result<(), Error> {
     outbox::replace(tx.db(), id, recipient, mail).await
+}
+
+/// For who deletes their account, whose account is locked: deletes what waits to be sent to them. Of an address that they
+/// only claimed, what is about their account: the rest is for whoever owns it.
+pub async fn forget(tx: &Transaction<'_>, account: &account::Model, username: &str) -> Result<(), Error> {
+    let is_theirs = |mail: &Mail| match mail {
+        _ if account.email_verified_at.is_some() => true,
+        Mail::VerifyEmail { username: of, .. }
+        | Mail::PasswordReset { username: of, .. }
+        | Mail::PasswordChanged { username: of } => of == username,
+        Mail::PasswordResetRequested | Mail::Invite { .. } => false,
+    };
+    for (id, mail) in outbox::waiting_for(tx.db(), &account.email, &account.email_folded).await? {
+        if mail.as_ref().is_none_or(is_theirs) {
+            outbox::delete_in(tx.db(), id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// How mails leave this process.

@@ -8,8 +8,9 @@ use entity::{
     mail::{self, Column, Entity},
 };
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, QueryFilter, Statement, Value,
-    sea_query::Expr,
+    ActiveValue::Set,
+    ColumnTrait, ConnectionTrait, DatabaseBackend, EntityTrait, ExprTrait, QueryFilter, Statement, Value,
+    sea_query::{Expr, Func},
 };
 
 use super::Mail;
@@ -84,6 +85,22 @@ pub async fn put_back(db: &Db, row: &mail::Model, wait_seconds: i64, now: Timest
         due_at = n + 2,
     );
     db.writer().execute_raw(Statement::from_sql_and_values(backend(db), sql, values)).await?;
+    Ok(())
+}
+
+/// What waits for an address, however it is written; none for what nobody can read.
+pub async fn waiting_for(
+    db: &impl ConnectionTrait,
+    email: &str,
+    email_folded: &str,
+) -> Result<Vec<(MailId, Option<Mail>)>, Error> {
+    let folded = Expr::expr(Func::lower(Expr::col(Column::Recipient))).eq(email_folded);
+    let rows = Entity::find().filter(Column::Recipient.eq(email).or(folded)).all(db).await?;
+    Ok(rows.into_iter().map(|row| (row.id, serde_json::from_str(&row.content).ok())).collect())
+}
+
+pub async fn delete_in(db: &impl ConnectionTrait, id: MailId) -> Result<(), Error> {
+    Entity::delete_by_id(id).exec(db).await?;
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use entity::{ConversationId, MessageId, UserId, conversation, member, message, reaction, user};
+use entity::{ConversationId, MessageId, UserId, conversation, departure, member, message, reaction, user};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use super::{
     access::{Own, Readable},
     committer::{Draft, Sent},
-    store::{count_reactions, reactions_of},
+    store::{self, count_reactions, reactions_of},
     types::{Emoji, IdempotencyKey, MAX_EMOJI, MessageBody},
 };
 use crate::{
@@ -191,6 +191,36 @@ async fn tell(
     let (message, sender, reactions) = (Arc::new(message.clone()), Arc::new(sender), Some(reactions));
     tx.record(conversation_id, Event::Message { change, message, sender, reactions }).await?;
     Ok(())
+}
+
+/// Messages whose keys are emptied by one transaction.
+const FORGET_BATCH: u64 = 500;
+
+/// For who deletes their account: notes that the keys of their messages are to be emptied. What they wrote stays.
+pub async fn forget(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let row = departure::ActiveModel { user_id: Set(user_id) };
+    departure::Entity::insert(row).exec_without_returning(tx.db()).await?;
+    Ok(())
+}
+
+/// Empties the keys of messages by people who have deleted their accounts, a few at a time: somebody may have written a
+/// million. Returns for how many people. Two processes that do it at once do no harm.
+pub async fn empty_keys_of_departed(app: &App) -> Result<usize, Error> {
+    let departed = departure::Entity::find().all(app.db.read()).await?;
+    for departure in &departed {
+        loop {
+            let tx = app.db.begin().await?;
+            let n_emptied = store::empty_keys(&tx, departure.user_id, FORGET_BATCH).await?;
+            if n_emptied < FORGET_BATCH {
+                departure::Entity::delete_by_id(departure.user_id).exec(&tx).await?;
+            }
+            tx.commit().await?;
+            if n_emptied < FORGET_BATCH {
+                break;
+            }
+        }
+    }
+    Ok(departed.len())
 }
 
 fn deleted() -> Refusal {

@@ -11,6 +11,10 @@
 //! | react, take back | members, while the conversation is open | one row for each person and emoji |
 //! | search | members, also of closed conversations | |
 //!
+//! Who deletes their account leaves their messages as they are: a history belongs to everybody in it, and who wants a
+//! text gone deletes it first. Only the idempotency keys, which are the sender's own business, are emptied
+//! ([`actions::forget`]).
+//!
 //! Sends are committed in groups: see [`committer`]. Words are found by an index beside the messages: see [`search`].
 //!
 //! An emoji has a **place** at a message, given when it is first used and kept while anybody stands by it: so reactions

@@ -23,6 +23,28 @@ impl Key for MessageId {
     }
 }
 
+/// Empties some idempotency keys of a sender; how many.
+pub(super) async fn empty_keys(db: &impl ConnectionTrait, sender_id: UserId, most: u64) -> Result<u64, Error> {
+    use message::{Column, Entity};
+    let some = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::SenderId.eq(sender_id))
+        .filter(Column::IdempotencyKey.is_not_null())
+        .limit(most);
+    let ids: Vec<MessageId> = some.into_tuple().all(db).await?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let emptied = Entity::update_many()
+        .col_expr(Column::IdempotencyKey, Expr::value(None::<String>))
+        .col_expr(Column::InputHash, Expr::value(None::<Vec<u8>>))
+        .filter(Column::Id.is_in(ids))
+        .exec(db)
+        .await?;
+    Ok(emptied.rows_affected)
+}
+
 /// The message with a sequence: the newest, when the sequence is the conversation's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LastMessage {

@@ -119,6 +119,10 @@ actions! {
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.
     ChangeProfile "CHANGE_PROFILE" 30 / 3600 s Viewer, "You change your profile too often.";
+    /// A try at `deleteAccount`: who holds a stolen device cannot guess the password at it.
+    DeleteAccount "DELETE_ACCOUNT" 5 / 300 s Viewer, "Too many tries to delete the account.";
+    /// `requestDataExport`. While one is pending, asking again is not counted.
+    RequestDataExport "REQUEST_DATA_EXPORT" 2 / 86400 s Viewer, "You have asked for your data often enough for today.";
     /// `logout` and `revokeSession`.
     ManageSessions "MANAGE_SESSIONS" 60 / 60 s Viewer, "You end sessions too fast.";
 }

@@ -31,6 +31,8 @@ const CLASSES: &[(&str, Class)] = &[
     ("logout", Here(Action::ManageSessions)),
     ("revokeSession", Here(Action::ManageSessions)),
     ("updateProfile", Here(Action::ChangeProfile)),
+    ("deleteAccount", InVerb(Action::DeleteAccount)),
+    ("requestDataExport", InVerb(Action::RequestDataExport)),
     ("sendInvite", InVerb(Action::SendInvite)),
     ("acceptInvite", Here(Action::AnswerInvite)),
     ("rejectInvite", Here(Action::AnswerInvite)),

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `/graphql` | queries and mutations, see [`crate::graphql::http`] |
 //! | `/graphql/ws`, `/graphql/stream` | subscriptions over WebSocket and server-sent events |
+//! | `/exports/…` | archives of what is people's own, see [`crate::exports::http`] |
 //! | `/` | the playground, not in production |
 //! | `/schema.graphql` | the schema, while it may be introspected |
 //! | `/health/live`, `/health/ready` | see [`health`] |
@@ -122,6 +123,7 @@ pub async fn run(
     tokio::spawn(state.app.db.clone().watch(background.clone()));
     tokio::spawn(crate::delivery::reconcile::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(crate::exports::maker::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
     let mails = TaskTracker::new();
@@ -215,6 +217,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = crate::accounts::sessions::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
+        }
+        if let Err(error) = crate::messages::actions::empty_keys_of_departed(&app).await {
+            tracing::warn!(cause = error.cause(), "keys of messages cannot be emptied now; tried again in an hour");
         }
         if let Err(error) = crate::accounts::recovery::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old tokens cannot be deleted; tried again in an hour");
@@ -377,6 +382,7 @@ fn router(state: ServerState) -> Router {
     let router = Router::new()
         .route("/graphql", any(graphql::http::handler))
         .merge(streams)
+        .route("/exports/{id}", get(crate::exports::http::handler))
         .route("/", get(playground::page))
         .route("/assets/{*name}", get(playground::asset))
         .route("/schema.graphql", get(schema))
@@ -438,7 +444,7 @@ fn plain_text(content_type: &'static str, text: String) -> Response {
     response
 }
 
-async fn not_found() -> Response {
+pub(crate) async fn not_found() -> Response {
     plain_refusal(StatusCode::NOT_FOUND, "Nothing is at this address. The API is at /graphql.", "NOT_FOUND")
 }
 

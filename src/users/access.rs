@@ -1,15 +1,18 @@
 //! Whom a viewer may see.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use entity::{UserId, user};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
+use entity::{UserId, account, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType};
 
 use super::{
     store::{self, Acquaintance},
     types::Username,
 };
-use crate::{app::App, auth::Viewer, db::Db, error::Error, graphql::loaders::Key};
+use crate::{app::App, auth::Viewer, db::Db, error::Error, events::Transaction, graphql::loaders::Key};
 
 /// What is known of a viewer and somebody, for [`may_see`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +49,35 @@ impl VisibleUser {
     pub fn into_row(self) -> Arc<user::Model> {
         self.0
     }
+}
+
+/// A token outlives its account by some minutes, and a request in flight by a moment.
+pub const GONE: Error = Error::Unauthenticated("The account does not exist any more.");
+
+/// People who have an account, and keep it until the transaction ends: who deletes theirs waits. Only [`hold`] makes
+/// one.
+#[derive(Debug)]
+pub struct Held(HashSet<UserId>);
+
+impl Held {
+    pub fn has(&self, user_id: UserId) -> bool {
+        self.0.contains(&user_id)
+    }
+
+    /// For the viewer, and for whom the verb writes: [`GONE`] if they are.
+    pub fn require(&self, user_id: UserId) -> Result<(), Error> {
+        if self.has(user_id) { Ok(()) } else { Err(GONE) }
+    }
+}
+
+/// Those among people who still have an account. Whoever writes a row that makes somebody a friend, an invitee, a member
+/// or signed in holds them: else it could come to be just after all such rows of theirs were deleted. To be held before
+/// any other lock: a deletion holds the person first, then conversations.
+pub async fn hold(tx: &Transaction<'_>, user_ids: &[UserId]) -> Result<Held, Error> {
+    use account::{Column, Entity};
+    let query = Entity::find().select_only().column(Column::UserId).filter(Column::UserId.is_in(user_ids.to_vec()));
+    let query = query.order_by_asc(Column::UserId).lock(LockType::KeyShare);
+    Ok(Held(query.into_tuple::<UserId>().all(tx.db()).await?.into_iter().collect()))
 }
 
 /// Those among the ids whom the viewer may see, by a constant number of statements.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use async_graphql::{EmptySubscription, MergedObject, Request, Schema, Variables};
 use clap::Parser;
-use entity::{SessionId, UserId, event, user};
+use entity::{SessionId, UserId, account, event, user};
 use parking_lot::Mutex;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder};
 use secrecy::ExposeSecret;
@@ -96,6 +96,16 @@ impl World {
             created_at: Set(self.app.clock.now()),
         };
         row.insert(self.app.db.writer()).await.expect("a user");
+        let account = account::ActiveModel {
+            user_id: Set(id),
+            email: Set(format!("{name}@example.org")),
+            email_folded: Set(format!("{name}@example.org")),
+            email_verified_at: Set(None),
+            phone: Set(None),
+            password_hash: Set("nobody signs in".into()),
+            read_receipts: Set(true),
+        };
+        account.insert(self.app.db.writer()).await.expect("an account");
         Viewer::proven(id, self.app.clock.new_id::<SessionId>())
     }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use async_graphql::Enum;
-use entity::Timestamp;
+use entity::{Timestamp, UserId};
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
 use crate::error::Refusal;
@@ -32,7 +32,7 @@ impl Username {
         if name.ends_with('.') || name.contains("..") {
             return Err("A dot in a username stands between other characters.");
         }
-        if RESERVED.contains(&name.as_str()) {
+        if RESERVED.contains(&name.as_str()) || name.starts_with(TOMBSTONE) {
             return Err("This username is reserved.");
         }
         Ok(Self(name))
@@ -41,6 +41,13 @@ impl Username {
     /// As [`Username::parse`], told at a field of the mutation's `input`.
     pub fn parse_field(text: &str, field: &str) -> Result<Self, Refusal> {
         Self::parse(text).map_err(|message| Refusal::invalid(field, message))
+    }
+
+    /// What somebody is called who deleted their account: a name that nobody can choose or look up.
+    pub fn of_tombstone(user_id: UserId) -> Self {
+        // The random end of the id: short, and unique in all likelihood that counts.
+        let id = user_id.0.simple().to_string();
+        Self(format!("{TOMBSTONE}{}", &id[id.len() - 16..]))
     }
 
     pub fn as_str(&self) -> &str {
@@ -57,6 +64,9 @@ impl fmt::Display for Username {
         formatter.write_str(&self.0)
     }
 }
+
+/// What the names of deleted accounts begin with.
+const TOMBSTONE: &str = "deleted.";
 
 /// Names that could pass for the service itself.
 const RESERVED: &[&str] = &[
@@ -312,6 +322,17 @@ mod tests {
             assert_eq!(Username::parse(text).expect(text).as_str(), name);
         }
         assert!(Username::parse(&"x".repeat(32)).is_ok());
+    }
+
+    #[test]
+    fn nobody_chooses_the_name_of_a_tombstone() {
+        let id = UserId(uuid::Uuid::from_u128(0x0188_bac7_4afa_78aa_bc3b_bd1e_ef28_d881));
+        let name = Username::of_tombstone(id);
+        assert_eq!(name.as_str(), "deleted.bc3bbd1eef28d881");
+        for text in [name.as_str(), "Deleted.bc3bbd1eef28d881", "deleted.me", "DELETED.x"] {
+            assert_eq!(Username::parse(text), Err("This username is reserved."), "{text}");
+        }
+        assert!(Username::parse("deleted_me").is_ok());
     }
 
     #[test]

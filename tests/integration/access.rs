@@ -205,6 +205,29 @@ const ROWS: &[Row] = &[
         [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
     ),
     (
+        "Query.node",
+        "query($export: ID!) { node(id: $export) { id } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Allowed],
+    ),
+    (
+        "Mutation.requestDataExport",
+        "mutation { requestDataExport { userErrors { code } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    // Whose it is, nobody can say but the owner: there is no id in it.
+    (
+        "Mutation.deleteAccount",
+        "mutation { deleteAccount(input: {password: \"the pass phrase of somebody\"}) { userErrors { code } } }",
+        [
+            SIGN_IN,
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+            Refused("INVALID_CREDENTIALS"),
+        ],
+    ),
+    (
         "Mutation.sendInvite",
         "mutation { sendInvite(input: {friend: {username: \"guest\"}}) { userErrors { code } } }",
         [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
@@ -442,9 +465,11 @@ impl Cast {
         let phone = alice.another_device().await;
         let session = phone.viewer("sessions { id current }").await["sessions"][0]["id"].clone();
         let viewer = alice.viewer("id").await["id"].clone();
+        let request = "mutation { requestDataExport { dataExport { id } } }";
+        let export = alice.ask(request, json!({})).await["requestDataExport"]["dataExport"]["id"].clone();
         let ids = json!({
             "user": alice.id, "viewer": viewer, "session": session, "invite": invite.ok()["invite"]["id"],
-            "conversation": conversation, "message": message["id"], "guest": guest.id,
+            "conversation": conversation, "message": message["id"], "guest": guest.id, "export": export,
             "group": group, "club": club, "link": link["id"], "code": link["code"],
         });
         let actors = [&carol, &dave, &erin, &bob, &alice].map(|person| Client::clone(person));
@@ -603,6 +628,7 @@ story!(every_node_is_found_by_its_id, |world| async {
         ("group", "Group"),
         ("link", "InviteLink"),
         ("message", "Message"),
+        ("export", "DataExport"),
     ];
     let node = "query($id: ID!) { node(id: $id) { __typename id } }";
     let mut ids = Vec::new();

@@ -64,6 +64,7 @@ pub const PLACES: &[&str] = &[
     "mutation($x: ID!) { revokeSession(input: {sessionId: $x}) { userErrors { code } } }",
     "mutation($x: String!) { updateProfile(input: {displayName: $x}) { userErrors { code } } }",
     "mutation($x: String!) { updateProfile(input: {phone: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { deleteAccount(input: {password: $x}) { userErrors { code } } }",
     "mutation($x: String!) { sendInvite(input: {friend: {username: $x}}) { userErrors { code } } }",
     "mutation($x: String!) { sendInvite(input: {friend: {username: \"nobody\", note: $x}}) { userErrors { code } } }",
     "mutation($x: ID!) { acceptInvite(input: {inviteId: $x}) { userErrors { code } } }",

@@ -3,6 +3,7 @@
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
 mod access;
+mod account_life;
 mod accounts;
 mod compatibility;
 mod constant_cost;

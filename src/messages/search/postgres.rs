@@ -9,7 +9,7 @@ use super::{
     index::{Log, Patience, Progress, Stale},
     too_slow,
 };
-use crate::error::Error;
+use crate::{db::begin_postgres, error::Error};
 
 /// What matches is found first, and by the index: the planner would rather walk the newest messages until it has met a
 /// page of them, which for a rare word is all of them.
@@ -58,7 +58,7 @@ pub(super) async fn find(pool: &PgPool, search: &Search<'_>) -> Result<Vec<(Plac
     let scopes = search.scopes.as_deref().unwrap_or_default();
     let scope_query: Vec<String> = scopes.iter().map(|id| format!("'{}'", scope(*id))).collect();
     let only = if let [only] = scopes { Some(only.0) } else { None };
-    let mut tx = pool.begin().await?;
+    let mut tx = begin_postgres(pool).await?;
     let limit = format!("{PLAN}; SET LOCAL statement_timeout = {}", TIME_LIMIT.as_millis());
     sqlx::raw_sql(sqlx::AssertSqlSafe(limit)).execute(&mut *tx).await?;
     let rows = sqlx::query(FIND)
@@ -82,7 +82,7 @@ pub(super) async fn find(pool: &PgPool, search: &Search<'_>) -> Result<Vec<(Plac
 
 /// One pass of the index: see [`super::index`]. None when another process is at it and the patience is at an end.
 pub(super) async fn pass(pool: &PgPool, patience: Patience, batch: i64) -> Result<Option<bool>, sqlx::Error> {
-    let mut tx = pool.begin().await?;
+    let mut tx = begin_postgres(pool).await?;
     // What is lost of the index with a crash is indexed again.
     let settings = format!("{PLAN}; SET LOCAL lock_timeout = 1000; SET LOCAL synchronous_commit = off");
     sqlx::raw_sql(sqlx::AssertSqlSafe(settings)).execute(&mut *tx).await?;

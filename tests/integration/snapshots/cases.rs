@@ -16,6 +16,9 @@ const INVITED: &str = "only members hear of a group; an invite is fetched when i
 const RECEIPTS: &str =
     "who switches read receipts fetches anew; what others saw before is not taken back from their screens";
 
+const GONE: &str =
+    "how far somebody has read goes with their account; a tombstone has read nothing, and no event says so";
+
 /// `case!("mutation", "by whom", Told, |stage| { … })`
 macro_rules! case {
     ($mutation:literal, $what:literal, $told:expr, |$stage:ident| $play:block) => {
@@ -96,6 +99,30 @@ pub const CASES: &[Case] = &[
         let input = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD,
             "inviteToken": token});
         stage.server.anonymous().mutate("register", input, "viewer { id }").await.ok();
+    }),
+    case!("deleteAccount", "by a friend", AllBut(&["Conversation.members"], GONE), |stage| {
+        let (bob, conversation) = stage.friend("bob").await;
+        bob.send(&conversation, "a last word").await;
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    case!("deleteAccount", "by whom Alice has invited", Everything, |stage| {
+        let bob = stage.person("bob").await;
+        invite_id(&stage.alice, &bob).await;
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    case!("deleteAccount", "by whom Alice has blocked", Everything, |stage| {
+        let (bob, _) = stage.friend("bob").await;
+        stage.alice.to_user("blockUser", &bob).await.ok();
+        stage.begin().await;
+        bob.mutate("deleteAccount", json!({"password": bob.password}), "").await.ok();
+    }),
+    // An export is asked for until it is there; no event tells of it.
+    case!("requestDataExport", "on another device", NothingChanges, |stage| {
+        stage.begin().await;
+        let request = "mutation { requestDataExport { dataExport { id } userErrors { code } } }";
+        stage.alice.ask(request, json!({})).await;
     }),
     case!("verifyEmail", "on another device", AllBut(&["Viewer.emailVerified"], ACCOUNT), |stage| {
         let letter = stage.server.written_letter(&stage.alice.email, "Confirm").await;

@@ -255,7 +255,7 @@ pub fn normalised(text: &str) -> String {
     let mut result = String::new();
     let mut rest = text;
     'text: while !rest.is_empty() {
-        for prefix in ["user_", "viewer_", "session_", "invite_", "conv_", "msg_", "link_"] {
+        for prefix in ["export_", "user_", "viewer_", "session_", "invite_", "conv_", "msg_", "link_"] {
             if let Some(tail) = rest.strip_prefix(prefix)
                 && tail.len() >= 26
                 && tail.bytes().take(26).all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
