@@ -23,9 +23,11 @@ use crate::{
     events::bus::{Bus, LocalBus, redis::RedisBus},
     exports::Exports,
     mails::Mails,
-    messages::{Committer, SearchIndex},
+    messages::{Committer, ReactionTurns, SearchIndex},
+    presence::Presence,
     rate_limits::RateLimits,
     redis::Redis,
+    typing::Typing,
 };
 
 /// The one context. Passed first and by reference.
@@ -55,12 +57,18 @@ pub struct App {
     pub hub: Arc<Hub>,
     /// How mails leave.
     pub mails: Mails,
+    /// Who is there, and who watches.
+    pub presence: Arc<Presence>,
+    /// Lets through as much typing as may be told.
+    pub typing: Typing,
     /// How many subscriptions each session has open here.
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
     /// Archives of what is people's own.
     pub exports: Exports,
+    /// Turns to react to messages.
+    pub reaction_turns: ReactionTurns,
     /// Feeds the index of message search.
     pub search_index: SearchIndex,
 }
@@ -99,8 +107,16 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let clock = Clock;
     let revocations: Arc<Revocations> = Arc::default();
     let epoch: Arc<str> = db.epoch().await?.into();
-    let hub =
-        Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let presence = Presence::new(&config, clock.clone(), redis.clone());
+    let hub = Hub::start(
+        db.clone(),
+        clock.clone(),
+        Arc::clone(&bus),
+        Arc::clone(&revocations),
+        Arc::clone(&presence),
+        Arc::clone(&epoch),
+    )
+    .await?;
     let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
@@ -108,12 +124,15 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         passwords: Passwords::new()?,
         mails: Mails::new(&config.mail)?,
         revocations,
+        typing: Typing::new(redis.clone()),
+        presence,
         rate_limits: RateLimits::new(&config, redis.clone()),
         redis,
         epoch,
         hub,
         streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        reaction_turns: ReactionTurns::default(),
         search_index: SearchIndex::default(),
         bus,
         clock,

@@ -29,6 +29,8 @@ pub struct Config {
     #[command(flatten)]
     pub mail: MailConfig,
     #[command(flatten)]
+    pub presence: PresenceConfig,
+    #[command(flatten)]
     pub rate_limits: Rules,
     #[command(flatten)]
     pub documents: DocumentConfig,
@@ -174,6 +176,18 @@ impl Default for MailConfig {
             public_url: parse_public_url(DEFAULT_PUBLIC_URL).expect("it is one"),
         }
     }
+}
+
+/// Who is online.
+#[derive(Args, Clone, Debug)]
+pub struct PresenceConfig {
+    /// Seconds for which somebody stays online after their last connection closed, so that a reload is not told.
+    #[arg(long = "presence-grace-seconds", env = "KITH_PRESENCE_GRACE_SECONDS", default_value = "10", value_parser = parse_grace)]
+    pub grace: Duration,
+    /// Seconds after which the connections of a process that died no longer count, where several processes share a
+    /// Redis. The same for all of them.
+    #[arg(long = "presence-lease-seconds", env = "KITH_PRESENCE_LEASE_SECONDS", default_value = "45", value_parser = parse_lease)]
+    pub lease: Duration,
 }
 
 /// Which documents run.
@@ -439,6 +453,22 @@ fn parse_reconcile(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs_f64(seconds))
 }
 
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 0.0..=30.0)
+}
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 1.0..=50.0)
+}
+
+fn parse_seconds(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if !range.contains(&seconds) {
+        return Err(format!("between {} and {}", range.start(), range.end()));
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser;
@@ -511,6 +541,11 @@ mod tests {
             &["--heartbeat-seconds", "51"],
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
+            &["--presence-grace-seconds", "-1"],
+            &["--presence-grace-seconds", "31"],
+            &["--presence-lease-seconds", "0.5"],
+            &["--presence-lease-seconds", "51"],
+            &["--presence-lease-seconds", "NaN"],
             &["--listen", "nowhere"],
             &["--trusted-documents-mode", "never"],
             &["--federation", "on", "--trusted-documents", "d"],

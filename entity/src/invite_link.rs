@@ -23,6 +23,13 @@ pub struct Model {
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
-pub enum Relation {}
+pub enum Relation {
+    #[sea_orm(
+        belongs_to = "super::conversation::Entity",
+        from = "Column::GroupId",
+        to = "super::conversation::Column::Id"
+    )]
+    Group,
+}
 
 impl ActiveModelBehavior for ActiveModel {}

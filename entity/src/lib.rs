@@ -18,6 +18,7 @@ pub mod event;
 pub mod friendship;
 pub mod invite;
 pub mod invite_link;
+pub mod last_seen;
 pub mod mail;
 pub mod member;
 pub mod message;

@@ -10,6 +10,7 @@ mod m20261122_000002_send_messages;
 mod m20261122_000003_groups;
 mod m20261122_000004_mails;
 mod m20261122_000005_reactions_receipts_search;
+mod m20261122_000006_presence;
 mod m20261122_000007_account_life;
 mod m20261122_000010_group_ends;
 
@@ -24,6 +25,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_groups::Migration),
             Box::new(m20261122_000004_mails::Migration),
             Box::new(m20261122_000005_reactions_receipts_search::Migration),
+            Box::new(m20261122_000006_presence::Migration),
             Box::new(m20261122_000007_account_life::Migration),
             Box::new(m20261122_000010_group_ends::Migration),
         ]

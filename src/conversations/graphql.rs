@@ -29,6 +29,7 @@ use crate::{
         scalars::DateTime,
         viewer,
     },
+    invite_links::{self, graphql::InviteLink},
     messages::{
         graphql::{Message, MessageConnection, messages_page},
         store::LastMessage,
@@ -398,6 +399,19 @@ impl Group {
         let member = self.room.member(ctx).await?.ok_or(Error::NotFound("You are no longer in this group."))?;
         Ok(member.role.into())
     }
+
+    /// The invite links into it that can be used now, the newest first, at most 50. For the owner and admins; empty for
+    /// everybody else.
+    async fn invite_links(&self, ctx: &Context<'_>) -> async_graphql::Result<Vec<InviteLink>> {
+        let loaders = loaders(ctx);
+        match access::reader(&loaders, &viewer(ctx)?, self.room.row.id).await? {
+            Some(reader) => {
+                let links = invite_links::access::of_group(app(ctx), &loaders, &reader).await?;
+                Ok(links.into_iter().map(Into::into).collect())
+            }
+            None => Ok(Vec::new()),
+        }
+    }
 }
 
 /// A counter as GraphQL's 32-bit `Int`.
@@ -655,10 +669,11 @@ impl ConversationMutation {
             actions::mark_read(app(ctx), &reader, input.sequence).await?;
             // What was loaded for the gate is as it was before.
             crate::graphql::forget_loaded(ctx);
-            Ok(load(ctx, id).await?)
+            // Who was put out meanwhile has read nothing.
+            Ok(load(ctx, id).await?.ok_or_else(no_conversation)?)
         };
         let (conversation, user_errors) = payload(outcome.await)?;
-        Ok(MarkReadPayload { conversation: conversation.flatten(), user_errors })
+        Ok(MarkReadPayload { conversation, user_errors })
     }
 }
 

@@ -17,6 +17,8 @@ use crate::{
     graphql::{loaders, scalars::DateTime, viewer},
     invites::graphql::Invite,
     messages::graphql::MessageEvent,
+    presence::graphql::Presence,
+    typing::graphql::TypingEvent,
     users::graphql::User,
 };
 
@@ -36,6 +38,8 @@ pub struct EventEnvelope {
 pub enum Event {
     Message(MessageEvent),
     Read(ReadReceipt),
+    Typing(TypingEvent),
+    Presence(Presence),
     Invite(InviteChanged),
     Conversation(ConversationChanged),
     Removed(ConversationRemoved),

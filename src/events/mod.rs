@@ -14,6 +14,7 @@
 //! | [`Event::ConversationJoined`] | who joined |
 //! | [`Event::ConversationRemoved`] | who left, was removed, or was in it when it was deleted |
 //! | [`Event::SessionRevoked`] | every process, and the person's devices |
+//! | [`Event::Typing`] | the members of the conversation but the author; never logged, see [`signal`] |
 //! | [`Event::ReceiptsSwitched`] | every process |
 //!
 //! A verb writes its rows and its events in one [`Transaction`]; they leave for the bus after the commit, never
@@ -21,6 +22,7 @@
 
 pub mod bus;
 pub mod log;
+mod signal;
 mod transaction;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, member, message, user};
 use serde::{Deserialize, Serialize};
 
+pub use signal::signal;
 pub use transaction::Transaction;
 
 /// Whose ears an event is for, and the name of a channel of the bus.
@@ -80,6 +83,8 @@ pub enum Event {
     ConversationRemoved { conversation_id: ConversationId },
     /// A session ended; its tokens are dead by themselves at `forget_at`.
     SessionRevoked { session_id: SessionId, forget_at: Timestamp },
+    /// Somebody began to type, goes on, or stopped. Is told and forgotten: it has no row in the log and no number.
+    Typing { conversation_id: ConversationId, user: Arc<user::Model>, typing: bool, said_at: Timestamp },
     /// A person wants read receipts from now on, or none any more.
     ReceiptsSwitched { user_id: UserId, on: bool },
 }

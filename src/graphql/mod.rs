@@ -50,6 +50,7 @@ macro_rules! query_of {
             node::NodeQuery,
             crate::users::graphql::UserQuery,
             crate::conversations::graphql::ConversationQuery,
+            crate::invite_links::graphql::InviteLinkQuery,
             crate::messages::graphql::MessageQuery,
             $($more,)*
         );
@@ -74,8 +75,10 @@ pub struct Mutation(
     crate::invites::graphql::InviteMutation,
     crate::friends::graphql::FriendMutation,
     crate::groups::graphql::GroupMutation,
+    crate::invite_links::graphql::InviteLinkMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
+    crate::typing::graphql::TypingMutation,
 );
 
 /// Everything that can be listened to.
@@ -84,6 +87,8 @@ pub struct Subscription(
     crate::delivery::graphql::EventSubscription,
     crate::messages::graphql::MessageSubscription,
     crate::conversations::graphql::ConversationSubscription,
+    crate::presence::graphql::PresenceSubscription,
+    crate::typing::graphql::TypingSubscription,
 );
 
 /// The schema with all that resolvers ask the context for, except what is the request's.
@@ -185,13 +190,13 @@ pub struct CurrentLoaders {
 
 impl CurrentLoaders {
     pub fn new(app: &Arc<App>) -> Arc<Self> {
-        let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone())));
+        let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone(), Arc::clone(&app.presence))));
         Arc::new(Self { app: Arc::clone(app), current, signed_in: parking_lot::Mutex::new(None) })
     }
 
     /// Forgets what was loaded.
     pub fn renew(&self) {
-        *self.current.lock() = Arc::new(Loaders::new(self.app.db.clone()));
+        *self.current.lock() = Arc::new(Loaders::new(self.app.db.clone(), Arc::clone(&self.app.presence)));
     }
 
     fn get(&self) -> Arc<Loaders> {

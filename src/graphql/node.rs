@@ -1,12 +1,12 @@
 //! `node(id)` and `nodes(ids)`: anything with a global id, through the same gates as everywhere.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashMap};
 
 use async_graphql::{
     Context, ContextSelectionSet, ID, Interface, Object, OutputType, Positioned, ServerResult, Value,
     parser::types::Field, registry::Registry,
 };
-use entity::{ConversationId, DataExportId, InviteId, MessageId, SessionId, UserId};
+use entity::{ConversationId, DataExportId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
 
 use super::{
     app,
@@ -20,6 +20,10 @@ use crate::{
     error::Error,
     exports::graphql::{DataExport, data_export_node},
     graphql::loaders,
+    invite_links::{
+        access::{VisibleLink, managed},
+        graphql::InviteLink,
+    },
     invites::{access::visible_invites, graphql::Invite},
     messages::graphql::Message,
     users::{access::visible, graphql::User},
@@ -36,6 +40,7 @@ pub enum Node {
     Viewer(Viewer),
     Session(Session),
     Invite(Invite),
+    InviteLink(InviteLink),
     Conversation(DirectConversation),
     Group(Group),
     Message(Message),
@@ -70,6 +75,7 @@ enum AnyId {
     Viewer(ViewerId),
     Session(SessionId),
     Invite(InviteId),
+    InviteLink(InviteLinkId),
     Conversation(ConversationId),
     Message(MessageId),
     DataExport(DataExportId),
@@ -83,13 +89,14 @@ impl AnyId {
             "viewer" => GlobalId::decode(id).map(Self::Viewer),
             "session" => GlobalId::decode(id).map(Self::Session),
             "invite" => GlobalId::decode(id).map(Self::Invite),
+            "link" => GlobalId::decode(id).map(Self::InviteLink),
             "conv" => GlobalId::decode(id).map(Self::Conversation),
             "msg" => GlobalId::decode(id).map(Self::Message),
             "export" => GlobalId::decode(id).map(Self::DataExport),
             _ => None,
         };
         decoded.ok_or(Error::BadUserInput(
-            "An id has the form user_…, conv_…, msg_…, invite_…, session_…, export_… or viewer_….".into(),
+            "An id has the form user_…, conv_…, msg_…, invite_…, link_…, session_…, export_… or viewer_….".into(),
         ))
     }
 }
@@ -134,17 +141,22 @@ pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -
         ids.iter().filter_map(|id| if let AnyId::User(id) = id { Some(*id) } else { None }).collect();
     let invite_ids: Vec<InviteId> =
         ids.iter().filter_map(|id| if let AnyId::Invite(id) = id { Some(*id) } else { None }).collect();
+    let link_ids: Vec<InviteLinkId> =
+        ids.iter().filter_map(|id| if let AnyId::InviteLink(id) = id { Some(*id) } else { None }).collect();
     let users = if user_ids.is_empty() { Default::default() } else { visible(app, viewer, &user_ids).await? };
     let invites =
         if invite_ids.is_empty() { Default::default() } else { visible_invites(app, viewer, &invite_ids).await? };
     let loaders = loaders(ctx);
-    let (users, invites, loaders) = (&users, &invites, &loaders);
+    let links = if link_ids.is_empty() { Vec::new() } else { managed(app, &loaders, viewer, &link_ids).await? };
+    let links: HashMap<InviteLinkId, VisibleLink> = links.into_iter().map(|link| (link.id(), link)).collect();
+    let (users, invites, links, loaders) = (&users, &invites, &links, &loaders);
     let found = ids.into_iter().map(|id| async move {
         Ok(match id {
             AnyId::User(id) => users.get(&id).cloned().map(|user| Node::User(user.into())),
             AnyId::Viewer(id) => viewer_node(viewer, id).map(Node::Viewer),
             AnyId::Session(id) => session_node(app, viewer, id).await?.map(Node::Session),
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
+            AnyId::InviteLink(id) => links.get(&id).cloned().map(|link| Node::InviteLink(link.into())),
             AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id).await?.map(|reader| {
                 match Conversation::of(&reader) {
                     Conversation::Direct(direct) => Node::Conversation(direct),

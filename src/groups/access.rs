@@ -1,5 +1,7 @@
 //! Who may do what in a group. Hands out proof.
 
+use std::sync::Arc;
+
 use entity::{
     ConversationId, UserId, conversation,
     member::{self, Role},
@@ -9,7 +11,7 @@ use super::store;
 use crate::{
     app::App,
     auth::Viewer,
-    error::{Outcome, Refusal, UserErrorCode},
+    error::{Error, Outcome, Refusal, UserErrorCode},
     events::Transaction,
 };
 
@@ -180,6 +182,26 @@ pub(super) async fn allowed_to(
     judge(allowed.actor.role, act(how)).map_err(Refusal::from)?;
     let target = target.ok_or_else(|| Refusal::from(Denied::NoSuchMember))?;
     Ok(AllowedTo { allowed, target })
+}
+
+/// Proof that a group is there and that its row lock is held.
+#[derive(Clone, Debug)]
+pub struct Open(conversation::Model);
+
+impl Open {
+    pub fn row(&self) -> &conversation::Model {
+        &self.0
+    }
+
+    pub fn into_row(self) -> Arc<conversation::Model> {
+        Arc::new(self.0)
+    }
+}
+
+/// Takes the lock of a group, for who comes to it from outside: by an invite or a link. None when there is none any
+/// more.
+pub async fn open(tx: &Transaction<'_>, id: ConversationId) -> Result<Option<Open>, Error> {
+    Ok(store::lock(tx, id).await?.map(Open))
 }
 
 /// A look at the gate without a lock, for a verb that asks others before it takes one. It proves nothing.

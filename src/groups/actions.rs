@@ -8,7 +8,7 @@ use entity::{
 };
 
 use super::{
-    access::{self, Act, AllowedTo, may_invite},
+    access::{self, Act, AllowedTo, Open, may_invite},
     store,
     types::{Description, GroupName},
 };
@@ -186,7 +186,7 @@ pub async fn add_member(
     if !hold(tx, &[user_id]).await?.has(user_id) {
         return Ok(Err(Unjoinable::Gone));
     }
-    match store::lock(tx, id).await? {
+    match access::open(tx, id).await? {
         Some(group) => let_in(tx, &group, user_id).await,
         None => Ok(Err(Unjoinable::Gone)),
     }
@@ -202,7 +202,7 @@ pub async fn add_invited(
     if !hold(tx, &[user_id]).await?.has(user_id) {
         return Ok(Err(Unjoinable::Gone));
     }
-    let Some(group) = store::lock(tx, id).await? else { return Ok(Err(Unjoinable::Gone)) };
+    let Some(group) = access::open(tx, id).await? else { return Ok(Err(Unjoinable::Gone)) };
     match store::member(tx, id, inviter_id).await? {
         Some(inviter) if may_invite(inviter.role) => let_in(tx, &group, user_id).await,
         _ => Ok(Err(Unjoinable::Gone)),
@@ -214,11 +214,13 @@ pub async fn is_member(tx: &Transaction<'_>, allowed: &access::Allowed, user_id:
     Ok(store::member(tx, allowed.group().id, user_id).await?.is_some())
 }
 
-async fn let_in(
+/// The last step of [`add_member`], for who has judged something else under the lock of the group.
+pub async fn let_in(
     tx: &mut Transaction<'_>,
-    group: &conversation::Model,
+    group: &Open,
     user_id: UserId,
 ) -> Result<Result<member::Model, Unjoinable>, Error> {
+    let group = group.row();
     if store::member(tx, group.id, user_id).await?.is_some() {
         return Ok(Err(Unjoinable::AlreadyMember));
     }
@@ -258,6 +260,26 @@ async fn give_role(tx: &mut Transaction<'_>, member: &member::Model, role: Role)
 async fn hand_over(tx: &mut Transaction<'_>, owner: &member::Model, heir: &member::Model) -> Result<(), Error> {
     give_role(tx, owner, Role::Admin).await?;
     give_role(tx, heir, Role::Owner).await
+}
+
+/// Takes somebody out of all their groups, for the end of their account. What they own goes to the admin who has been
+/// in it the longest, else to the member who has; a group without anybody else is deleted. Takes the groups' locks in
+/// the order of their ids.
+pub async fn withdraw(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    for id in store::group_ids_of(tx, user_id).await? {
+        let Some(group) = store::lock(tx, id).await? else { continue };
+        let Some(mut member) = store::member(tx, id, user_id).await? else { continue };
+        if member.role == Role::Owner {
+            let Some(heir) = store::heir(tx, id).await? else {
+                end(tx, &group).await?;
+                continue;
+            };
+            hand_over(tx, &member, &heir).await?;
+            member.role = Role::Admin;
+        }
+        put_out(tx, &member).await?;
+    }
+    Ok(())
 }
 
 async fn end(tx: &mut Transaction<'_>, group: &conversation::Model) -> Result<(), Error> {

@@ -84,6 +84,10 @@ pub struct DeleteGroupPayload {
 }
 
 impl GroupPayload {
+    pub fn new(group: Option<Group>, user_errors: Vec<Refusal>) -> Self {
+        Self { group, user_errors }
+    }
+
     pub(super) fn of(ctx: &Context<'_>, outcome: Outcome<actions::Group>) -> async_graphql::Result<Self> {
         forget_loaded(ctx);
         let (group, user_errors) = payload(outcome)?;

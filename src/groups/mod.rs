@@ -46,3 +46,6 @@ pub mod graphql;
 pub mod purge;
 mod store;
 pub mod types;
+
+#[cfg(test)]
+mod tests;

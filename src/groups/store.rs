@@ -66,6 +66,37 @@ pub(super) async fn member_ids(tx: &Transaction<'_>, id: ConversationId) -> Resu
     Ok(query.order_by_asc(Column::UserId).into_tuple().all(tx.db()).await?)
 }
 
+/// The groups that somebody is in, by id.
+pub(super) async fn group_ids_of(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<ConversationId>, Error> {
+    let query = member::Entity::find()
+        .select_only()
+        .column(member::Column::ConversationId)
+        .join(JoinType::InnerJoin, member::Relation::Conversation.def())
+        .filter(member::Column::UserId.eq(user_id))
+        .filter(conversation::Column::Kind.eq(conversation::Kind::Group))
+        .order_by_asc(member::Column::ConversationId);
+    Ok(query.into_tuple().all(tx.db()).await?)
+}
+
+/// Who is to own a group when its owner goes: the admin, else the member, who has been in it the longest.
+pub(super) async fn heir(tx: &Transaction<'_>, id: ConversationId) -> Result<Option<member::Model>, Error> {
+    use member::{Column, Entity};
+    for role in [Role::Admin, Role::Member] {
+        let oldest = Entity::find()
+            .filter(Column::ConversationId.eq(id))
+            .filter(Column::Role.eq(role))
+            .order_by_asc(Column::JoinedAt)
+            .order_by_asc(Column::UserId)
+            .limit(1)
+            .one(tx.db())
+            .await?;
+        if oldest.is_some() {
+            return Ok(oldest);
+        }
+    }
+    Ok(None)
+}
+
 pub(super) async fn insert(
     tx: &Transaction<'_>,
     name: GroupName,

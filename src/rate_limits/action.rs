@@ -98,7 +98,7 @@ actions! {
     /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
     UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
     /// `addReaction` and `removeReaction`.
-    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    React "REACT" 60 / 15 s Viewer, "You react to messages too fast.";
     /// `searchMessages`.
     SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
     /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
@@ -113,6 +113,8 @@ actions! {
     MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
     /// A change of a group by one of its members, an end of it or of an invite link, or leaving it.
     ChangeGroup "CHANGE_GROUP" 60 / 60 s Viewer, "You change groups too fast.";
+    /// `setTyping`. What is told of it is bounded by itself.
+    SetTyping "SET_TYPING" 300 / 30 s Viewer, "You say too often that you type.";
     /// A subscription that begins, on whatever transport.
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.

@@ -56,6 +56,7 @@ const CLASSES: &[(&str, Class)] = &[
     ("changeMemberRole", Here(Action::ChangeGroup)),
     ("transferOwnership", Here(Action::ChangeGroup)),
     ("revokeInviteLink", Here(Action::ChangeGroup)),
+    ("setTyping", Here(Action::SetTyping)),
 ];
 
 fn class_of(field: &str) -> Option<Class> {

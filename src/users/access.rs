@@ -6,13 +6,15 @@ use std::{
 };
 
 use entity::{UserId, account, user};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
+};
 
 use super::{
     store::{self, Acquaintance},
     types::Username,
 };
-use crate::{app::App, auth::Viewer, error::Error, events::Transaction};
+use crate::{app::App, auth::Viewer, db::Db, error::Error, events::Transaction, graphql::loaders::Key};
 
 /// What is known of a viewer and somebody, for [`may_see`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -74,10 +76,15 @@ impl Held {
 /// or signed in holds them: else it could come to be just after all such rows of theirs were deleted. To be held before
 /// any other lock: a deletion holds the person first, then conversations.
 pub async fn hold(tx: &Transaction<'_>, user_ids: &[UserId]) -> Result<Held, Error> {
+    hold_in(tx.db(), user_ids).await
+}
+
+/// As [`hold`], in a transaction that raises no events.
+pub async fn hold_in(tx: &DatabaseTransaction, user_ids: &[UserId]) -> Result<Held, Error> {
     use account::{Column, Entity};
     let query = Entity::find().select_only().column(Column::UserId).filter(Column::UserId.is_in(user_ids.to_vec()));
     let query = query.order_by_asc(Column::UserId).lock(LockType::KeyShare);
-    Ok(Held(query.into_tuple::<UserId>().all(tx.db()).await?.into_iter().collect()))
+    Ok(Held(query.into_tuple::<UserId>().all(tx).await?.into_iter().collect()))
 }
 
 /// Those among the ids whom the viewer may see, by a constant number of statements.
@@ -104,14 +111,18 @@ pub(super) async fn visible_rows(
     viewer: &Viewer,
     rows: Vec<Arc<user::Model>>,
 ) -> Result<Vec<VisibleUser>, Error> {
+    seen_by(&app.db, viewer.user_id(), rows).await
+}
+
+async fn seen_by(db: &Db, viewer_id: UserId, rows: Vec<Arc<user::Model>>) -> Result<Vec<VisibleUser>, Error> {
     let mut facts: HashMap<UserId, Facts> = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let known = Facts { myself: row.id == viewer.user_id(), discoverable: row.discoverable, ..Facts::default() };
+        let known = Facts { myself: row.id == viewer_id, discoverable: row.discoverable, ..Facts::default() };
         facts.insert(row.id, known);
     }
     let in_doubt: Vec<UserId> = facts.iter().filter(|(_, facts)| !may_see(**facts)).map(|(id, _)| *id).collect();
     if !in_doubt.is_empty() {
-        for (user_id, how) in store::acquainted_among(&app.db, viewer.user_id(), &in_doubt).await? {
+        for (user_id, how) in store::acquainted_among(db, viewer_id, &in_doubt).await? {
             let facts = facts.entry(user_id).or_default();
             match how {
                 Acquaintance::Friend => facts.friend = true,
@@ -123,6 +134,28 @@ pub(super) async fn visible_rows(
     }
     let seen = |row: &Arc<user::Model>| facts.get(&row.id).is_some_and(|facts| may_see(*facts));
     Ok(rows.into_iter().filter(seen).map(VisibleUser).collect())
+}
+
+/// Somebody as a viewer may see them or not; the key of [`VisibleUser`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    pub viewer_id: UserId,
+    pub user_id: UserId,
+}
+
+impl Key for Seen {
+    type Value = VisibleUser;
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, VisibleUser>, Error> {
+        let mut found = HashMap::with_capacity(keys.len());
+        for (viewer_id, user_ids) in store::by_viewer(keys.iter().map(|key| (key.viewer_id, key.user_id))) {
+            let rows = user::Entity::find().filter(user::Column::Id.is_in(user_ids)).all(db.read()).await?;
+            for user in seen_by(db, viewer_id, rows.into_iter().map(Arc::new).collect()).await? {
+                found.insert(Self { viewer_id, user_id: user.id() }, user);
+            }
+        }
+        Ok(found)
+    }
 }
 
 #[cfg(test)]

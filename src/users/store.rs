@@ -72,7 +72,7 @@ impl Key for DirectWith {
 }
 
 /// One group for an operation's one viewer.
-fn by_viewer(keys: impl Iterator<Item = (UserId, UserId)>) -> HashMap<UserId, Vec<UserId>> {
+pub(super) fn by_viewer(keys: impl Iterator<Item = (UserId, UserId)>) -> HashMap<UserId, Vec<UserId>> {
     let mut groups: HashMap<UserId, Vec<UserId>> = HashMap::new();
     for (viewer_id, other_id) in keys {
         groups.entry(viewer_id).or_default().push(other_id);

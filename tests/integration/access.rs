@@ -285,6 +285,11 @@ const ROWS: &[Row] = &[
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
     ),
     (
+        "Mutation.setTyping",
+        "mutation($conversation: ID!) { setTyping(input: {conversationId: $conversation, typing: true}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
+    ),
+    (
         "Mutation.sendMessage",
         "mutation($conversation: ID!) { sendMessage(input: {conversationId: $conversation, body: \"x\"}) { userErrors { code } } }",
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Allowed, Allowed],
@@ -325,6 +330,17 @@ const ROWS: &[Row] = &[
         [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
     ),
     (
+        "Subscription.typing",
+        "subscription($conversation: ID!) { typing(conversationId: $conversation) { typing } }",
+        [SIGN_IN, Error("NOT_FOUND"), Error("NOT_FOUND"), Error("NOT_FOUND"), Allowed, Allowed],
+    ),
+    // Who may see nobody hears nothing; `presence::only_those_who_may_see_it_hear_of_it` has the rest.
+    (
+        "Subscription.presence",
+        "subscription { presence { status } }",
+        [SIGN_IN, Anything, Anything, Anything, Allowed, Allowed],
+    ),
+    (
         "Mutation.createGroup",
         "mutation { createGroup(input: {name: \"Anybody's\"}) { userErrors { code } } }",
         [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
@@ -332,7 +348,7 @@ const ROWS: &[Row] = &[
     (
         "Mutation.sendInvite",
         "mutation($group: ID!) { sendInvite(input: {group: {groupId: $group, username: \"frank\"}}) { userErrors { code } } }",
-        [SIGN_IN, ABSENT, ABSENT, ABSENT, ABSENT, Allowed],
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
     ),
     (
         "Mutation.sendInvite",
@@ -358,6 +374,48 @@ const ROWS: &[Row] = &[
         "Mutation.transferOwnership",
         "mutation($group: ID!, $user: ID!) { transferOwnership(input: {groupId: $group, userId: $user}) { userErrors { code } } }",
         [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Refused("INVALID_INPUT")],
+    ),
+    (
+        "Query.node",
+        "query($link: ID!) { node(id: $link) { id } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Allowed],
+    ),
+    (
+        "Query.inviteLink",
+        "query($code: String!) { inviteLink(code: $code) { group { name } } }",
+        [SIGN_IN, Allowed, Allowed, Allowed, Allowed, Allowed],
+    ),
+    (
+        "Query.inviteLink",
+        "{ inviteLink(code: \"AAAAAAAAAAAAAAAAAAAAAA\") { group { name } } }",
+        [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Nothing],
+    ),
+    (
+        "Mutation.joinGroup",
+        "mutation { joinGroup(input: {code: \"AAAAAAAAAAAAAAAAAAAAAA\"}) { userErrors { code } } }",
+        [
+            SIGN_IN,
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+            Refused("INVALID_TOKEN"),
+        ],
+    ),
+    (
+        "Mutation.joinGroup",
+        "mutation($code: String!) { joinGroup(input: {code: $code}) { userErrors { code } } }",
+        [SIGN_IN, Anything, Anything, Anything, Refused("ALREADY_MEMBER"), Refused("ALREADY_MEMBER")],
+    ),
+    (
+        "Mutation.createInviteLink",
+        "mutation($group: ID!) { createInviteLink(input: {groupId: $group}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
+    ),
+    (
+        "Mutation.revokeInviteLink",
+        "mutation($link: ID!) { revokeInviteLink(input: {inviteLinkId: $link}) { userErrors { code } } }",
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, ABSENT, Allowed],
     ),
     (
         "Mutation.leaveGroup",
@@ -401,6 +459,9 @@ impl Cast {
         for group in [&group, &club] {
             alice.bring(group, &bob).await;
         }
+        let input = json!({"groupId": group});
+        let made = alice.mutate("createInviteLink", input, "inviteLink { id code }").await;
+        let link = made.ok()["inviteLink"].clone();
         let phone = alice.another_device().await;
         let session = phone.viewer("sessions { id current }").await["sessions"][0]["id"].clone();
         let viewer = alice.viewer("id").await["id"].clone();
@@ -409,7 +470,7 @@ impl Cast {
         let ids = json!({
             "user": alice.id, "viewer": viewer, "session": session, "invite": invite.ok()["invite"]["id"],
             "conversation": conversation, "message": message["id"], "guest": guest.id, "export": export,
-            "group": group, "club": club,
+            "group": group, "club": club, "link": link["id"], "code": link["code"],
         });
         let actors = [&carol, &dave, &erin, &bob, &alice].map(|person| Client::clone(person));
         Self { actors: std::iter::once(server.anonymous()).chain(actors).collect(), alice, bob, ids }
@@ -418,7 +479,9 @@ impl Cast {
     /// The ids of nothing at all, of the same kinds.
     fn missing_ids(&self) -> Value {
         let mut ids = self.ids.clone();
-        for id in ids.as_object_mut().expect("an object").values_mut() {
+        let is_id = |name: &str| name != "code";
+        let ids_of = ids.as_object_mut().expect("an object").iter_mut().filter(|(name, _)| is_id(name));
+        for (_, id) in ids_of {
             let prefix = id.as_str().and_then(|id| id.split('_').next()).expect("a prefix");
             *id = json!(format!("{prefix}_01h2xcejqtf2nbrexx3vqjhp41"));
         }
@@ -452,6 +515,9 @@ impl Cast {
         for _ in 0..20 {
             let sent = self.alice.send(conversation, "Who hears this?").await;
             self.bob.mark_read(conversation, sent["sequence"].as_i64().expect("a number")).await.ok();
+            for typist in [&self.alice, &self.bob] {
+                typist.set_typing(conversation, true).await.ok();
+            }
             match tokio::time::timeout(Duration::from_millis(500), subscription.hear()).await {
                 Err(_) => {}
                 Ok(Heard::Error(errors)) => {
@@ -495,7 +561,8 @@ story!(what_one_may_not_see_is_like_what_does_not_exist, |world| async {
     let missing = cast.missing_ids();
     let mut told = Vec::new();
     for (field, document, expected) in ROWS {
-        if !document.contains('$') {
+        // Who holds a code knows what it opens.
+        if !document.contains('$') || document.contains("$code") {
             continue;
         }
         // The stranger sees nothing of Alice's; the others nothing of what she has with her friend.
@@ -559,6 +626,7 @@ story!(every_node_is_found_by_its_id, |world| async {
         ("invite", "Invite"),
         ("conversation", "DirectConversation"),
         ("group", "Group"),
+        ("link", "InviteLink"),
         ("message", "Message"),
         ("export", "DataExport"),
     ];

@@ -15,6 +15,8 @@ fn n_statements(server: &Server) -> usize {
 const LISTS: &[(&str, &str)] = &[
     ("friends", "query($n: Int!) { viewer { friends(first: $n) { totalCount edges { since node {
         username relationship conversation { id unreadCount } } } } } }"),
+    ("presence of friends", "query($n: Int!) { viewer { friends(first: $n) { nodes {
+        username presence { status lastSeenAt } } } } }"),
     ("conversations", "query($n: Int!) { viewer { conversations(first: $n) { nodes {
         id unreadCount viewerCanSend lastMessage { body sender { username } }
         ... on DirectConversation { peer { username relationship } } } } } }"),
@@ -22,6 +24,16 @@ const LISTS: &[(&str, &str)] = &[
         members(first: 2) { totalCount edges { role lastReadSequence node { username relationship } } } } } } }"),
     ("messages of conversations", "query($n: Int!) { viewer { conversations(first: $n) { nodes {
         messages(last: 3) { nodes { body sender { username } } } } } } }"),
+    ("groups", "query($n: Int!, $c: ID!) { viewer { conversations(first: $n) { nodes { id unreadCount viewerCanSend
+        lastMessage { body sender { username } } ... on DirectConversation { peer { username } }
+        ... on Group { name memberCount viewerRole inviteLinks { id uses createdBy { username } group { name memberCount } }
+            members(first: 3) { totalCount edges { role node { username relationship } } } } } } } node(id: $c) { id } }"),
+    ("members of a group", "query($n: Int!, $c: ID!, $g: ID!) { conversation(id: $g) { members(first: $n) { totalCount edges {
+        role lastReadSequence node { username relationship conversation { id } } } } } node(id: $c) { id } }"),
+    ("messages of a group", "query($n: Int!, $c: ID!, $g: ID!) { conversation(id: $g) { messages(last: $n) { nodes {
+        body sender { username relationship } conversation { id unreadCount ... on Group { viewerRole } } } } } node(id: $c) { id } }"),
+    ("invites into groups", "query($n: Int!, $c: ID!) { viewer { invites(first: $n, kind: GROUP) { nodes {
+        status group { name memberCount viewerRole } invitee { username } } } } node(id: $c) { id } }"),
     ("invites", "query($n: Int!) { viewer { invites(first: $n) { totalCount nodes {
         status inviter { username relationship } invitee { username relationship } } } } }"),
     ("sessions", "query($n: Int!) { viewer { sessions { id current } friends(first: $n) { nodes { id } } } }"),
@@ -75,6 +87,19 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
         }
         conversations.push(conversation);
     }
+    // Groups among them: one with everybody, and some that lie between the others.
+    let group = alice.create_group("Everybody").await;
+    let mut links = Vec::new();
+    for friend in &friends {
+        alice.bring(&group, friend).await;
+        friend.send(&group, "Here I am.").await;
+        let own = alice.create_group("One more").await;
+        for group in [&group, &own] {
+            let input = json!({"groupId": group});
+            let made = alice.mutate("createInviteLink", input, "inviteLink { id }").await;
+            links.push(made.ok()["inviteLink"]["id"].as_str().expect("an id").to_owned());
+        }
+    }
     let talk = &conversations[0];
     let mut newest = alice.send(talk, "Let me tell you something.").await;
     for n in 0..2 * N {
@@ -109,7 +134,7 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
         }
     };
     for (what, query) in LISTS {
-        compare(what, query, json!({"n": 2, "c": talk}), json!({"n": N, "c": talk})).await;
+        compare(what, query, json!({"n": 2, "c": talk, "g": group}), json!({"n": N, "c": talk, "g": group})).await;
     }
     let ids: Vec<&str> =
         friends.iter().map(|friend| friend.id.as_str()).chain(conversations.iter().map(String::as_str)).collect();
@@ -125,5 +150,8 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let entities = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { username relationship }
         ... on DirectConversation { unreadCount lastMessage { body } } } }";
     compare("entities", entities, json!({"keys": few}), json!({"keys": many})).await;
+    let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on InviteLink { uses createdBy { username }
+        group { name memberCount } } } }";
+    compare("links", nodes, json!({"ids": links[..2]}), json!({"ids": links})).await;
     assert!(growing.is_empty(), "{}", growing.join("\n"));
 });

@@ -147,28 +147,26 @@ story!(inviting_an_address_tells_nothing_of_its_owner, |world| async {
     alice.mutate("updateProfile", json!({"discoverable": true}), "viewer { id }").await.ok();
     blocker.to_user("blockUser", &alice).await.ok();
     let (mut texts, mut times) = (Vec::new(), [const { Vec::new() }; 4]);
-    for n in 0..8 {
-        for (idx, email) in
-            [&known.email, &unverified.email, &blocker.email, "nobody@example.org"].into_iter().enumerate()
-        {
+    const ROUNDS: usize = 8;
+    for n in 0..ROUNDS {
+        // Each has each turn: what was sent before is being mailed meanwhile.
+        for idx in (0..4).map(|turn| (turn + n) % 4) {
+            let email = [&known.email, &unverified.email, &blocker.email, "nobody@example.org"][idx];
             let asked = Instant::now();
             let sent = invite(&alice, email).await;
             times[idx].push(asked.elapsed());
             texts.push(normalised(&sent.answer.text).replace(email, "ADDRESS"));
-            if n < 7 {
+            if n + 1 < ROUNDS {
                 alice.answer_invite("revokeInvite", &id_of(&sent)).await.ok();
             }
         }
     }
     texts.dedup();
     assert_eq!(texts.len(), 1, "{texts:?}");
-    let medians = times.map(|mut times| {
-        times.sort();
-        times[times.len() / 2]
-    });
-    let (least, most) = (medians.iter().min().expect("some"), medians.iter().max().expect("some"));
-    assert!(*most < *least * 2 + Duration::from_millis(5), "{medians:?}");
-
+    // The fastest of each: a busy machine makes times longer, never shorter.
+    let fastest = times.map(|times| times.into_iter().min().expect("some"));
+    let (least, most) = (fastest.iter().min().expect("some"), fastest.iter().max().expect("some"));
+    assert!(*most < *least * 2 + Duration::from_millis(10), "{fastest:?}");
     for email in [&known.email, &unverified.email, "nobody@example.org"] {
         mails.letter(email, "alice").await;
     }

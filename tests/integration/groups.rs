@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::{story, support::*};
+use crate::{full_story, story, support::*};
 
 /// Whether an event tells of a conversation that is as `matches` says.
 fn conversation_is(event: &Value, group: &str, matches: impl Fn(&Value) -> bool) -> bool {
@@ -384,4 +384,279 @@ story!(what_was_said_in_a_deleted_group_is_purged_also_after_a_restart, |world| 
     .await;
     assert_eq!(world.count_where("event", "kind = 13").await, 1, "what tells of the deletion stays");
     assert_eq!(alice.at(&server).history(&conversation).await[0]["body"], "To keep.");
+});
+
+const LINK: &str = "inviteLink { id code uses maxUses expiresAt createdBy { id } group { id name memberCount } }";
+
+async fn join(person: &Person, code: &str) -> Payload {
+    person.mutate("joinGroup", json!({"code": code}), "group { id viewerRole memberCount }").await
+}
+
+story!(a_link_opens_a_group_while_it_lives, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let (carol, dave) = tokio::join!(server.person("carol"), server.person("dave"));
+    let group = alice.create_group("Open house").await;
+    alice.bring(&group, &bob).await;
+    let alice_socket = alice.socket().await;
+    let (mut alice_hears, _) = alice_socket.follow(None).await;
+
+    let made = alice.mutate("createInviteLink", json!({"groupId": group, "maxUses": 2}), LINK).await;
+    let link = made.ok()["inviteLink"].clone();
+    let code = link["code"].as_str().expect("the code is shown to its maker").to_owned();
+    let id = link["id"].as_str().expect("an id").to_owned();
+    assert_eq!(link["createdBy"]["id"], alice.id.as_str());
+    assert_eq!((&link["uses"], &link["maxUses"], &link["expiresAt"]), (&json!(0), &json!(2), &Value::Null));
+
+    // The code is shown once. The owner and admins see the link; a member does not.
+    let links = async |person: &Person| {
+        person.conversation(&group, &format!("... on Group {{ inviteLinks {{ {} }} }}", LINK_FIELDS)).await["inviteLinks"].clone()
+    };
+    let node = "query($id: ID!) { node(id: $id) { ... on InviteLink { id code } } }";
+    let shown = links(&alice).await;
+    assert_eq!(shown[0]["id"], id.as_str());
+    assert!(shown[0]["code"].is_null());
+    assert_eq!(alice.ask(node, json!({"id": id})).await["node"], json!({"id": id, "code": null}));
+    assert_eq!(links(&bob).await, json!([]));
+    assert!(bob.ask(node, json!({"id": id})).await["node"].is_null());
+    alice.give_role(&group, &bob, "ADMIN").await.ok();
+    assert_eq!(links(&bob).await[0]["id"], id.as_str());
+    assert_eq!(bob.ask(node, json!({"id": id})).await["node"]["id"], id.as_str());
+
+    // A look counts nothing and tells a stranger of nobody.
+    let preview = "query($code: String!) { inviteLink(code: $code) { code uses createdBy { id } group { id name description memberCount } } }";
+    for _ in 0..3 {
+        let seen = carol.ask(preview, json!({"code": code})).await["inviteLink"].clone();
+        assert_eq!(
+            seen,
+            json!({"code": null, "uses": 0, "createdBy": null,
+                "group": {"id": group, "name": "Open house", "description": null, "memberCount": 2}})
+        );
+    }
+    assert!(carol.conversation(&group, "id").await.is_null(), "a look is no membership");
+
+    let carol_socket = carol.socket().await;
+    let (mut carol_hears, _) = carol_socket.follow(None).await;
+    let joined = join(&carol, &code).await;
+    assert_eq!(joined.ok()["group"], json!({"id": group, "viewerRole": "MEMBER", "memberCount": 3}));
+    alice_hears.until(|event| member_is(event, &group, &carol, "MEMBER")).await;
+    carol_hears.until(|event| conversation_is(event, &group, |group| group["viewerCanSend"] == true)).await;
+    alice.send(&group, "Welcome, Carol.").await;
+    carol_hears.until(|event| says(event, "Welcome, Carol.")).await;
+    let again = join(&carol, &code).await;
+    assert_eq!(again.code(), Some("ALREADY_MEMBER"));
+    assert_eq!(again.value()["group"]["id"], group.as_str(), "with the group");
+    assert_eq!(links(&alice).await[0]["uses"], 1);
+
+    // The link goes on without the role of its maker, until it is revoked.
+    alice.to_member("transferOwnership", &group, &bob).await.ok();
+    bob.to_member("removeMember", &group, &alice).await.ok();
+    assert!(alice.ask(node, json!({"id": id})).await["node"].is_null());
+    assert_eq!(
+        carol.mutate("revokeInviteLink", json!({"inviteLinkId": id}), "inviteLink { id }").await.code(),
+        Some("NOT_FOUND")
+    );
+    assert!(!dave.ask(preview, json!({"code": code})).await["inviteLink"].is_null());
+    bob.mutate("revokeInviteLink", json!({"inviteLinkId": id}), "inviteLink { id }").await.ok();
+    let over = join(&dave, &code).await;
+    assert_eq!(over.code(), Some("INVALID_TOKEN"));
+    assert!(dave.ask(preview, json!({"code": code})).await["inviteLink"].is_null());
+    assert_eq!(links(&bob).await, json!([]));
+
+    // Whatever the reason, it is one answer.
+    let make = async |input: Value| {
+        let mut input = input;
+        input["groupId"] = json!(group);
+        bob.mutate("createInviteLink", input, "inviteLink { code }").await.ok()["inviteLink"]["code"]
+            .as_str()
+            .expect("a code")
+            .to_owned()
+    };
+    let used_up = make(json!({"maxUses": 1})).await;
+    join(&alice, &used_up).await.ok();
+    let expired = make(json!({"expiresAt": "2999-01-01T00:00:00Z"})).await;
+    world.sql("UPDATE invite_link SET expires_at = 1000 WHERE expires_at IS NOT NULL").await;
+    let of_the_deleted = make(json!({})).await;
+    bob.to_group("deleteGroup", &group).await.ok();
+    for code in [&used_up, &expired, &of_the_deleted, "AAAAAAAAAAAAAAAAAAAAAA", "nonsense", ""] {
+        assert_eq!(join(&dave, code).await.answer.text, over.answer.text, "{code:?}");
+        assert!(dave.ask(preview, json!({"code": code})).await["inviteLink"].is_null());
+    }
+});
+
+const LINK_FIELDS: &str = "id code uses maxUses createdBy { id }";
+
+story!(an_invite_into_a_group_ends_with_the_group_and_is_hidden_from_who_blocked_the_inviter, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let (carol, stranger) = tokio::join!(server.person("carol"), server.person("stranger"));
+    alice.befriend(&carol).await;
+    let group = alice.create_group("The group").await;
+    let bob_socket = bob.socket().await;
+    let (mut bob_hears, _) = bob_socket.follow(None).await;
+
+    // Whom one cannot find is like nobody.
+    let hidden = alice.invite_to(&group, &stranger).await;
+    let input = json!({"group": {"groupId": group, "username": "nobody_at_all", "note": "Come in."}});
+    let nobody = alice.mutate("sendInvite", input, "invite { id kind status group { id name } invitee { id } }").await;
+    assert_eq!(hidden.code(), Some("NOT_FOUND"));
+    assert_eq!(hidden.answer.text, nobody.answer.text);
+
+    // Carol has blocked Alice, who sees what she would see otherwise.
+    carol.to_user("blockUser", &alice).await.ok();
+    let to_carol = alice.invite_to(&group, &carol).await;
+    assert_eq!(to_carol.ok()["invite"]["status"], "PENDING");
+    assert!(carol.invites("INCOMING").await.iter().all(|invite| invite["kind"] != "GROUP"));
+    let hidden = to_carol.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(carol.answer_invite("acceptInvite", &hidden).await.code(), Some("NOT_FOUND"));
+    assert_eq!(alice.invite_to(&group, &carol).await.code(), Some("ALREADY_INVITED"));
+
+    let to_bob = alice.invite_to(&group, &bob).await;
+    let invite = to_bob.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    bob_hears.until(|event| event["invite"]["id"] == invite.as_str()).await;
+    alice.to_group("deleteGroup", &group).await.ok();
+    bob_hears.until(|event| event["invite"]["id"] == invite.as_str() && event["invite"]["status"] == "REVOKED").await;
+    assert_eq!(bob.answer_invite("acceptInvite", &invite).await.code(), Some("INVITE_NOT_PENDING"));
+    let statuses: Vec<_> = alice
+        .invites("OUTGOING")
+        .await
+        .iter()
+        .filter(|invite| invite["kind"] == "GROUP")
+        .map(|invite| invite["status"].clone())
+        .collect();
+    assert_eq!(statuses, ["REVOKED", "REVOKED"]);
+
+    // Blocking ends what was pending, as with invites to be friends.
+    let group = alice.create_group("Another").await;
+    let to_bob = alice.invite_to(&group, &bob).await;
+    let invite = to_bob.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    bob.to_user("blockUser", &alice).await.ok();
+    assert_eq!(bob.answer_invite("acceptInvite", &invite).await.code(), Some("NOT_FOUND"));
+    assert_eq!(alice.invites("OUTGOING").await[0]["status"], "PENDING", "she is not told");
+});
+
+/// The life of a group on one process, heard on another.
+async fn heard_elsewhere(here: &Server, there: &Server) {
+    let (alice, bob, _) = here.friends("alice", "bob").await;
+    let socket = bob.at(there).socket().await;
+    let (mut hears, _) = socket.follow(None).await;
+    let group = alice.create_group("The group").await;
+    for round in 0..3 {
+        alice.bring(&group, &bob).await;
+        hears.until(|event| conversation_is(event, &group, |group| group["viewerCanSend"] == true)).await;
+        let mut listens = socket.listen(&group, &alice).await;
+        alice.send(&group, &format!("Hello {round}")).await;
+        hears.until(|event| says(event, &format!("Hello {round}"))).await;
+        alice.give_role(&group, &bob, "ADMIN").await.ok();
+        hears.until(|event| member_is(event, &group, &bob, "ADMIN")).await;
+        let name = format!("Round {round}");
+        alice.mutate("updateGroup", json!({"groupId": group, "name": name}), "group { id }").await.ok();
+        hears.until(|event| conversation_is(event, &group, |group| group["name"] == name.as_str())).await;
+        alice.send(&group, "The last that he hears.").await;
+        alice.to_member("removeMember", &group, &bob).await.ok();
+        let behind = format!("Behind his back {round}");
+        alice.send(&group, &behind).await;
+        let said = async {
+            let mut said = Vec::new();
+            loop {
+                match listens.hear().await {
+                    Heard::Next(payload) => {
+                        let node = &payload["data"]["messageEvents"]["messageEdge"]["node"];
+                        said.push(node["body"].as_str().expect("a body").to_owned());
+                    }
+                    Heard::Error(errors) => {
+                        assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND");
+                        return said;
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let said = within(PATIENCE * 2, "the end of the subscription", said).await;
+        assert_eq!(said.last().map(String::as_str), Some("The last that he hears."), "all before, and nothing after");
+        let heard = hears.until(|event| is_gone(event, &group)).await;
+        assert!(heard.iter().all(|envelope| !says(&envelope["event"], &behind)));
+        assert!(bob.at(there).conversation(&group, "id").await.is_null());
+    }
+    alice.bring(&group, &bob).await;
+    hears.until(|event| conversation_is(event, &group, |group| group["viewerCanSend"] == true)).await;
+    alice.to_group("deleteGroup", &group).await.ok();
+    hears.until(|event| is_gone(event, &group)).await;
+    assert!(socket.is_open());
+}
+
+full_story!(a_group_on_one_process_is_heard_on_another, |world| async {
+    let (a, b) = (world.server().await, world.server().await);
+    heard_elsewhere(&a, &b).await;
+});
+
+full_story!(a_group_on_one_process_is_heard_on_another_without_redis, |world| async {
+    let mut redis = Redis::private(world).await;
+    let options = || Options::default().redis(redis.url()).set("KITH_RECONCILE_SECONDS", "0.5");
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    redis.kill().await;
+    heard_elsewhere(&a, &b).await;
+});
+
+full_story!(verbs_of_two_processes_at_once_leave_one_owner_or_no_group, |world| async {
+    let (a, b) = (world.server().await, world.server().await);
+    let (alice, bob, _) = a.friends("alice", "bob").await;
+    let carol = a.person("carol").await;
+    alice.befriend(&carol).await;
+    for round in 0..6 {
+        let group = alice.create_group("Contested").await;
+        for person in [&bob, &carol] {
+            alice.bring(&group, person).await;
+        }
+        alice.give_role(&group, &bob, "ADMIN").await.ok();
+        let (alice_b, bob_b) = (alice.at(&b), bob.at(&b));
+        let last = async {
+            match round % 2 {
+                0 => alice_b.to_group("deleteGroup", &group).await,
+                _ => bob_b.to_member("removeMember", &group, &carol).await,
+            }
+        };
+        tokio::join!(
+            alice.to_member("transferOwnership", &group, &bob),
+            alice_b.to_member("transferOwnership", &group, &carol),
+            alice.to_group("leaveGroup", &group),
+            bob_b.to_group("leaveGroup", &group),
+            bob.to_member("transferOwnership", &group, &alice),
+            alice_b.give_role(&group, &bob, "MEMBER"),
+            carol.to_group("leaveGroup", &group),
+            last,
+        );
+        let id = world.count_where("conversation", "kind = 'group' AND deleted_at IS NULL").await;
+        let n_owners = world.count_where("member", "role = 'owner'").await;
+        assert_eq!(id, n_owners, "each group that is left has one owner");
+    }
+});
+
+story!(several_who_write_in_a_group_agree_on_one_order_without_gaps, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let carol = server.person("carol").await;
+    alice.befriend(&carol).await;
+    let group = alice.create_group("Everybody talks").await;
+    alice.bring(&group, &bob).await;
+    alice.bring(&group, &carol).await;
+    let socket = bob.socket().await;
+    let mut listens = socket.listen(&group, &alice).await;
+    let last = bob.history(&group).await.len() as i64;
+    const N: i64 = 30;
+    let speaks = async |person: &Person| {
+        for n in 0..N {
+            person.send(&group, &format!("{} {n}", person.name)).await;
+        }
+    };
+    tokio::join!(speaks(&alice), speaks(&bob), speaks(&carol));
+    let mut heard = Vec::new();
+    for _ in 0..3 * N {
+        heard.push(listens.next().await["messageEdge"]["node"]["sequence"].as_i64().expect("a number"));
+    }
+    assert_eq!(heard, (last + 1..=last + 3 * N).collect::<Vec<_>>());
+    let unread = carol.conversation(&group, "unreadCount lastMessage { sender { username } }").await;
+    let said = carol.history(&group).await;
+    let after_carol = said.iter().rev().take_while(|message| message["sender"]["id"] != carol.id.as_str()).count();
+    assert_eq!(unread["unreadCount"], after_carol as i64);
 });

@@ -93,6 +93,10 @@ pub const PLACES: &[&str] = &[
     "mutation($x: ID!, $g: ID!) { removeMember(input: {groupId: $g, userId: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { changeMemberRole(input: {groupId: $x, userId: $x, role: ADMIN}) { userErrors { code } } }",
     "mutation($x: ID!, $g: ID!) { transferOwnership(input: {groupId: $g, userId: $x}) { userErrors { code } } }",
+    "query($x: String!) { inviteLink(code: $x) { id } }",
+    "mutation($x: String!) { joinGroup(input: {code: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { createInviteLink(input: {groupId: $x}) { userErrors { code } } }",
+    "mutation($x: ID!) { revokeInviteLink(input: {inviteLinkId: $x}) { userErrors { code } } }",
     "query($x: String!, $g: ID!) { conversation(id: $g) { members(first: 1, after: $x) { nodes { id } } } }",
     "query($x: String!) { searchMessages(query: $x) { nodes { id } } }",
     "query($x: String!) { searchMessages(query: \"alice\", after: $x) { nodes { id } } }",
@@ -103,6 +107,8 @@ pub const PLACES: &[&str] = &[
     "mutation($x: ID!) { removeReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
     "mutation($x: String!, $m: ID!) { removeReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
+    "mutation($x: ID!) { setTyping(input: {conversationId: $x, typing: true}) { userErrors { code } } }",
+    "query($x: String!) { user(username: $x) { presence { status lastSeenAt } } }",
 ];
 
 story!(no_text_is_an_internal_error, |world| async {
@@ -155,8 +161,11 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
         "mutation($x: Int!, $c: ID!) { markRead(input: {conversationId: $c, sequence: $x}) { userErrors { code } } }",
         "query($x: InviteStatus) { viewer { invites(status: $x) { nodes { id } } } }",
         "mutation($x: Role!, $g: ID!) { changeMemberRole(input: {groupId: $g, userId: $g, role: $x}) { userErrors { code } } }",
+        "mutation($x: Int, $g: ID!) { createInviteLink(input: {groupId: $g, maxUses: $x}) { userErrors { code } } }",
+        "mutation($x: DateTime, $g: ID!) { createInviteLink(input: {groupId: $g, expiresAt: $x}) { userErrors { code } } }",
         "mutation($x: UpdateGroupInput!) { updateGroup(input: $x) { userErrors { code } } }",
         "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
+        "mutation($x: Boolean!, $c: ID!) { setTyping(input: {conversationId: $c, typing: $x}) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {readReceipts: $x}) { userErrors { code } } }",
         "query($x: Int) { searchMessages(query: \"alice\", first: $x) { nodes { id } } }",

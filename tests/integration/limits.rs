@@ -126,7 +126,12 @@ story!(every_mutation_is_limited, |world| async {
         let document = documents().find(|it| it.contains("$c:") || it.contains("$m:")).or_else(|| documents().next());
         let document = document
             .map_or_else(|| format!("mutation {{ {mutation} {{ userErrors {{ code }} }} }}"), |it| (*it).into());
-        let variables = json!({"x": "nobody_here", "c": conversation, "m": message["id"]});
+        let mut variables = json!({"x": "nobody_here", "m": message["id"]});
+        let names = document.split('$').skip(1).filter_map(|rest| rest.split_once(':'));
+        for (name, _) in names.filter(|(name, _)| name.chars().all(char::is_alphanumeric)) {
+            // Whatever kind of thing it should be: it is a stranger's.
+            variables.as_object_mut().expect("an object").entry(name).or_insert_with(|| json!(conversation));
+        }
         let first = person.graphql(&document, variables.clone()).await;
         if *mutation == "logout" {
             // Whoever has left is refused for that.

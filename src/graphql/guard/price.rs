@@ -16,10 +16,11 @@ pub const DEFAULT_PAGE: u64 = crate::graphql::pagination::DEFAULT_PAGE_SIZE;
 pub const MAX_PAGE: u64 = crate::graphql::pagination::MAX_PAGE_SIZE;
 
 /// Fields that return a page of items although the client may not have said how many.
-pub(super) const CONNECTIONS: [&str; 9] = [
+pub(super) const CONNECTIONS: [&str; 10] = [
     "blockedUsers",
     "conversations",
     "friends",
+    "inviteLinks",
     "invites",
     "members",
     "messages",

@@ -76,9 +76,9 @@ pub const CASES: &[Case] = &[
         stage.begin().await;
         stage.alice.mutate("revokeSession", json!({"sessionId": id}), "sessionId").await.ok();
     }),
-    case!("updateProfile", "on another device", AllBut(&["Viewer.discoverable", "Viewer.phone"], PROFILES), |stage| {
+    case!("updateProfile", "on another device", AllBut(&["Viewer.discoverable"], PROFILES), |stage| {
         stage.begin().await;
-        let input = json!({"displayName": "Alice II", "discoverable": true, "phone": "+493012345678"});
+        let input = json!({"displayName": "Alice II", "discoverable": true});
         stage.alice.mutate("updateProfile", input, "viewer { id }").await.ok();
     }),
     case!("updateProfile", "by a friend", Everything, |stage| {
@@ -110,6 +110,14 @@ pub const CASES: &[Case] = &[
         stage.begin().await;
         let request = "mutation { requestDataExport { dataExport { id } userErrors { code } } }";
         stage.alice.ask(request, json!({})).await;
+    }),
+    case!("register", "by whom Alice has invited by email", Everything, |stage| {
+        let token = mailed_invite(&stage.alice, stage.server).await;
+        stage.begin().await;
+        let name = format!("new_{}", stage.alice.name);
+        let input = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD,
+            "inviteToken": token});
+        stage.server.anonymous().mutate("register", input, "viewer { id }").await.ok();
     }),
     case!("verifyEmail", "on another device", AllBut(&["Viewer.emailVerified"], ACCOUNT), |stage| {
         let letter = stage.server.written_letter(&stage.alice.email, "Confirm").await;
@@ -575,5 +583,11 @@ pub const CASES: &[Case] = &[
         stage.alice.send(&conversation, "read this").await;
         stage.begin().await;
         bob.mark_read(&conversation, 1).await.ok();
+    }),
+    case!("setTyping", "by a friend", NothingChanges, |stage| {
+        let bob = stage.person("bob").await;
+        let conversation = stage.alice.befriend(&bob).await;
+        stage.begin().await;
+        bob.set_typing(&conversation, true).await.ok();
     }),
 ];
