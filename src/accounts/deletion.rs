@@ -19,7 +19,7 @@ use crate::{
     conversations,
     error::{Outcome, Refusal, UserErrorCode},
     events::Transaction,
-    exports, friends, groups, invites, mails, messages,
+    exports, friends, groups, invites, mails, messages, presence,
     rate_limits::Action,
     users,
 };
@@ -53,6 +53,7 @@ pub async fn delete(app: &Arc<App>, viewer: &Viewer, password: &str) -> Outcome<
     friends::actions::forget(&mut tx, user_id).await?;
     messages::actions::forget(&tx, user_id).await?;
     exports::actions::forget(&tx, user_id).await?;
+    presence::store::forget(&tx, user_id).await?;
     mails::forget(&tx, &account, &username).await?;
     store::delete_all_email_tokens(tx.db(), user_id).await?;
     let ended = sessions::forget(app, &mut tx, user_id).await?;

@@ -19,6 +19,7 @@ use crate::{
         actions::Unjoinable,
     },
     rate_limits::Action,
+    users::access::hold,
 };
 
 /// Makes a link. The code is in nobody's hands but the caller's.
@@ -105,6 +106,7 @@ pub async fn join(app: &App, viewer: &Viewer, code: &str) -> Outcome<Joined> {
     let now = app.clock.now();
     let mut tx = Transaction::begin(app).await?;
     let group_id = store::by_code(tx.db(), &code, now).await?.ok_or_else(no_link)?.group_id;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let group = groups::access::open(&tx, group_id).await?.ok_or_else(no_link)?;
     // As it is under the lock of the group, which everybody who joins takes.
     let link = store::by_code(tx.db(), &code, now).await?.ok_or_else(no_link)?;

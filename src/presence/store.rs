@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::access::{Facts, may_see};
-use crate::{db::Db, error::Error, graphql::loaders::Key};
+use crate::{db::Db, error::Error, events::Transaction, graphql::loaders::Key, users::access::hold_in};
 
 /// Members of a group above which it does not tell its members of one another by itself.
 pub const MAX_TELLING_GROUP: u64 = 500;
@@ -275,7 +275,13 @@ pub async fn last_seen(db: &Db, user_ids: &[UserId]) -> Result<HashMap<UserId, T
     Ok(rows.await?.into_iter().map(|row| (row.user_id, row.at)).collect())
 }
 
-/// Says when people were seen; never earlier than what is known.
+/// For who deletes their account, whose account is locked: forgets when they were seen.
+pub async fn forget(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    last_seen::Entity::delete_by_id(user_id).exec(tx.db()).await?;
+    Ok(())
+}
+
+/// Says when people were seen; never earlier than what is known. Of who has deleted their account, nothing.
 pub async fn save_last_seen(db: &Db, seen: &[(UserId, Timestamp)]) -> Result<(), Error> {
     for chunk in seen.chunks(CHUNK) {
         // In one order everywhere, so that processes do not wait for each other in a circle.
@@ -285,6 +291,12 @@ pub async fn save_last_seen(db: &Db, seen: &[(UserId, Timestamp)]) -> Result<(),
                 *known = Ord::max(*known, at);
                 latest
             });
+        let tx = db.begin().await?;
+        let held = hold_in(&tx, &latest.keys().copied().collect::<Vec<_>>()).await?;
+        let latest: Vec<_> = latest.into_iter().filter(|(user_id, _)| held.has(*user_id)).collect();
+        if latest.is_empty() {
+            continue;
+        }
         let rows =
             latest.into_iter().map(|(user_id, at)| last_seen::ActiveModel { user_id: Set(user_id), at: Set(at) });
         let excluded = Expr::col((Alias::new("excluded"), last_seen::Column::At));
@@ -292,7 +304,8 @@ pub async fn save_last_seen(db: &Db, seen: &[(UserId, Timestamp)]) -> Result<(),
             .update_column(last_seen::Column::At)
             .action_and_where(excluded.gt(Expr::col((last_seen::Entity, last_seen::Column::At))))
             .to_owned();
-        last_seen::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(db.writer()).await?;
+        last_seen::Entity::insert_many(rows).on_conflict(conflict).exec_without_returning(&tx).await?;
+        tx.commit().await?;
     }
     Ok(())
 }

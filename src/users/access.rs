@@ -6,7 +6,9 @@ use std::{
 };
 
 use entity::{UserId, account, user};
-use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType};
+use sea_orm::{
+    ColumnTrait, DatabaseTransaction, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType,
+};
 
 use super::{
     store::{self, Acquaintance},
@@ -74,10 +76,15 @@ impl Held {
 /// or signed in holds them: else it could come to be just after all such rows of theirs were deleted. To be held before
 /// any other lock: a deletion holds the person first, then conversations.
 pub async fn hold(tx: &Transaction<'_>, user_ids: &[UserId]) -> Result<Held, Error> {
+    hold_in(tx.db(), user_ids).await
+}
+
+/// As [`hold`], in a transaction that raises no events.
+pub async fn hold_in(tx: &DatabaseTransaction, user_ids: &[UserId]) -> Result<Held, Error> {
     use account::{Column, Entity};
     let query = Entity::find().select_only().column(Column::UserId).filter(Column::UserId.is_in(user_ids.to_vec()));
     let query = query.order_by_asc(Column::UserId).lock(LockType::KeyShare);
-    Ok(Held(query.into_tuple::<UserId>().all(tx.db()).await?.into_iter().collect()))
+    Ok(Held(query.into_tuple::<UserId>().all(tx).await?.into_iter().collect()))
 }
 
 /// Those among the ids whom the viewer may see, by a constant number of statements.
