@@ -65,17 +65,10 @@ pub struct App {
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
-<<<<<<< HEAD
     /// Turns to react to messages.
     pub reaction_turns: ReactionTurns,
     /// Archives of what is people's own.
     pub exports: Exports,
-=======
-    /// Archives of what is people's own.
-    pub exports: Exports,
-    /// Turns to react to messages.
-    pub reaction_turns: ReactionTurns,
->>>>>>> wt-d
     /// Feeds the index of message search.
     pub search_index: SearchIndex,
 }

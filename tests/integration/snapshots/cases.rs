@@ -92,7 +92,6 @@ pub const CASES: &[Case] = &[
         let input = json!({"displayName": "Robert", "username": format!("rob_{}", bob.name)});
         bob.mutate("updateProfile", input, "viewer { id }").await.ok();
     }),
-<<<<<<< HEAD
     case!("register", "by whom Alice has invited by email", Everything, |stage| {
         let token = mailed_invite(&stage.alice, stage.server).await;
         stage.begin().await;
@@ -101,8 +100,6 @@ pub const CASES: &[Case] = &[
             "inviteToken": token});
         stage.server.anonymous().mutate("register", input, "viewer { id }").await.ok();
     }),
-=======
->>>>>>> wt-d
     case!("deleteAccount", "by a friend", AllBut(&["Conversation.members"], GONE), |stage| {
         let (bob, conversation) = stage.friend("bob").await;
         bob.send(&conversation, "a last word").await;
@@ -126,17 +123,6 @@ pub const CASES: &[Case] = &[
         stage.begin().await;
         let request = "mutation { requestDataExport { dataExport { id } userErrors { code } } }";
         stage.alice.ask(request, json!({})).await;
-<<<<<<< HEAD
-=======
-    }),
-    case!("register", "by whom Alice has invited by email", Everything, |stage| {
-        let token = mailed_invite(&stage.alice, stage.server).await;
-        stage.begin().await;
-        let name = format!("new_{}", stage.alice.name);
-        let input = json!({"username": name, "email": format!("{name}@example.org"), "password": PASSWORD,
-            "inviteToken": token});
-        stage.server.anonymous().mutate("register", input, "viewer { id }").await.ok();
->>>>>>> wt-d
     }),
     case!("verifyEmail", "on another device", AllBut(&["Viewer.emailVerified"], ACCOUNT), |stage| {
         let letter = stage.server.written_letter(&stage.alice.email, "Confirm").await;
