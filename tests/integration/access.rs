@@ -260,7 +260,7 @@ const ROWS: &[Row] = &[
     (
         "Mutation.sendInvite",
         "mutation($group: ID!) { sendInvite(input: {group: {groupId: $group, username: \"frank\"}}) { userErrors { code } } }",
-        [SIGN_IN, ABSENT, ABSENT, ABSENT, ABSENT, Allowed],
+        [SIGN_IN, ABSENT, ABSENT, ABSENT, Refused("FORBIDDEN"), Allowed],
     ),
     (
         "Mutation.sendInvite",
