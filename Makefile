@@ -11,7 +11,7 @@ run: ## The server on SQLite at http://127.0.0.1:8000, with its playground if np
 test: ## Every test, on SQLite and on a private PostgreSQL and Redis
 	scripts/test
 
-check: ## Formatting, lints, licences, and that schema.graphql is current
+check: ## Formatting, lints, licences, that schema.graphql is current and breaks no client
 	scripts/check
 
 # For instance: make bench ARGS="sends --backend postgres"

@@ -21,9 +21,12 @@ use crate::{
     delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
-    messages::{Committer, SearchIndex},
+    mails::Mails,
+    messages::{Committer, ReactionTurns, SearchIndex},
+    presence::Presence,
     rate_limits::RateLimits,
     redis::Redis,
+    typing::Typing,
 };
 
 /// The one context. Passed first and by reference.
@@ -51,10 +54,18 @@ pub struct App {
     pub bus: Arc<dyn Bus>,
     /// Who here listens to what.
     pub hub: Arc<Hub>,
+    /// How mails leave.
+    pub mails: Mails,
+    /// Who is there, and who watches.
+    pub presence: Arc<Presence>,
+    /// Lets through as much typing as may be told.
+    pub typing: Typing,
     /// How many subscriptions each session has open here.
     pub streams: Arc<Streams>,
     /// Writes messages in groups.
     pub committer: Committer,
+    /// Turns to react to messages.
+    pub reaction_turns: ReactionTurns,
     /// Feeds the index of message search.
     pub search_index: SearchIndex,
 }
@@ -93,19 +104,31 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
     let clock = Clock;
     let revocations: Arc<Revocations> = Arc::default();
     let epoch: Arc<str> = db.epoch().await?.into();
-    let hub =
-        Hub::start(db.clone(), clock.clone(), Arc::clone(&bus), Arc::clone(&revocations), Arc::clone(&epoch)).await?;
+    let presence = Presence::new(&config, clock.clone(), redis.clone());
+    let hub = Hub::start(
+        db.clone(),
+        clock.clone(),
+        Arc::clone(&bus),
+        Arc::clone(&revocations),
+        Arc::clone(&presence),
+        Arc::clone(&epoch),
+    )
+    .await?;
     let limits_are_on = config.server.rate_limits == Switch::On;
     let app = Arc::new(App {
         tokens: tokens(&config.auth, &secret),
         passwords: Passwords::new()?,
+        mails: Mails::new(&config.mail)?,
         revocations,
+        typing: Typing::new(redis.clone()),
+        presence,
         rate_limits: RateLimits::new(&config, redis.clone()),
         redis,
         epoch,
         hub,
         streams: Streams::new(limits_are_on.then(|| config.server.max_streams_per_session.get())),
         committer: Committer::start(db.clone(), clock.clone(), Arc::clone(&bus), config.storage.commit_lanes),
+        reaction_turns: ReactionTurns::default(),
         search_index: SearchIndex::default(),
         bus,
         clock,

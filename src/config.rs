@@ -11,7 +11,9 @@ use std::{
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind};
 use ipnet::IpNet;
+use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use secrecy::{ExposeSecret, SecretString};
+use url::Url;
 
 use crate::{rate_limits::Rules, redis::RedisUrl};
 
@@ -24,6 +26,10 @@ pub struct Config {
     pub storage: StorageConfig,
     #[command(flatten)]
     pub auth: AuthConfig,
+    #[command(flatten)]
+    pub mail: MailConfig,
+    #[command(flatten)]
+    pub presence: PresenceConfig,
     #[command(flatten)]
     pub rate_limits: Rules,
     #[command(flatten)]
@@ -129,6 +135,51 @@ pub struct AuthConfig {
     /// Days after which an unused session ends.
     #[arg(long, env = "KITH_SESSION_DAYS", default_value = "60", value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub session_days: u32,
+}
+
+/// Mails: how they leave, and what they say of us.
+#[derive(Args, Clone, Debug)]
+pub struct MailConfig {
+    /// `smtp://[USER:PASSWORD@]HOST[:PORT]`, with `?tls=required` for STARTTLS; `smtps://…` for TLS from the start. None:
+    /// mails are written to files.
+    #[arg(long, env = "KITH_SMTP_URL", hide_env_values = true, value_parser = Secret(parse_smtp_url))]
+    pub smtp_url: Option<SecretString>,
+    /// Who mails come from, e.g. `Kith <kith@example.com>`. To be set with a mail server.
+    #[arg(long, env = "KITH_MAIL_FROM", default_value = DEFAULT_MAIL_FROM, value_parser = parse_mailbox)]
+    pub mail_from: Mailbox,
+    /// Directory that mails are written to when there is no mail server.
+    #[arg(long, env = "KITH_OUTBOX_DIR", default_value = "outbox")]
+    pub outbox_dir: PathBuf,
+    /// Where people open Kith in a browser: links in mails begin so. To be set with a mail server.
+    #[arg(long, env = "KITH_PUBLIC_URL", default_value = DEFAULT_PUBLIC_URL, value_parser = parse_public_url)]
+    pub public_url: Url,
+}
+
+const DEFAULT_MAIL_FROM: &str = "Kith <kith@localhost>";
+const DEFAULT_PUBLIC_URL: &str = "http://localhost:8000/";
+
+#[cfg(test)]
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            smtp_url: None,
+            mail_from: parse_mailbox(DEFAULT_MAIL_FROM).expect("it is one"),
+            outbox_dir: "outbox".into(),
+            public_url: parse_public_url(DEFAULT_PUBLIC_URL).expect("it is one"),
+        }
+    }
+}
+
+/// Who is online.
+#[derive(Args, Clone, Debug)]
+pub struct PresenceConfig {
+    /// Seconds for which somebody stays online after their last connection closed, so that a reload is not told.
+    #[arg(long = "presence-grace-seconds", env = "KITH_PRESENCE_GRACE_SECONDS", default_value = "10", value_parser = parse_grace)]
+    pub grace: Duration,
+    /// Seconds after which the connections of a process that died no longer count, where several processes share a
+    /// Redis. The same for all of them.
+    #[arg(long = "presence-lease-seconds", env = "KITH_PRESENCE_LEASE_SECONDS", default_value = "45", value_parser = parse_lease)]
+    pub lease: Duration,
 }
 
 /// Which documents run.
@@ -242,6 +293,7 @@ impl Config {
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
+        self.mail.smtp_url = self.mail.smtp_url.filter(is_set);
         self.documents.trusted = self.documents.trusted.filter(|directory| !directory.as_os_str().is_empty());
         let only_trusted = self.documents.trusted.is_some() && self.documents.mode == TrustedMode::Only;
         if self.documents.federation == Switch::On && only_trusted {
@@ -253,6 +305,16 @@ impl Config {
         }
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
+        }
+        if self.mail.smtp_url.is_some() {
+            let defaults = [
+                ("KITH_MAIL_FROM", parse_mailbox(DEFAULT_MAIL_FROM).is_ok_and(|it| it == self.mail.mail_from)),
+                ("KITH_PUBLIC_URL", parse_public_url(DEFAULT_PUBLIC_URL).is_ok_and(|it| it == self.mail.public_url)),
+            ];
+            // Links to nowhere, or a sender that nobody believes.
+            if let Some((name, _)) = defaults.into_iter().find(|(_, is_default)| *is_default) {
+                return Err(format!("{name} is required with KITH_SMTP_URL"));
+            }
         }
         let role = self.server.role;
         let is_joined =
@@ -332,6 +394,33 @@ fn parse_redis_url(text: &str) -> Result<SecretString, String> {
     Ok(text.to_owned().into())
 }
 
+fn parse_smtp_url(text: &str) -> Result<SecretString, String> {
+    if text.is_empty() {
+        return Ok(SecretString::default());
+    }
+    // What is wrong with it is not repeated: it holds a password.
+    let is_known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "smtp" | "smtps"));
+    if !is_known || AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_err() {
+        return Err("expected smtp://[USER:PASSWORD@]HOST[:PORT][?tls=required] or smtps://…".into());
+    }
+    Ok(text.to_owned().into())
+}
+
+fn parse_mailbox(text: &str) -> Result<Mailbox, String> {
+    let text = if text.is_empty() { DEFAULT_MAIL_FROM } else { text };
+    text.parse().map_err(|error| format!("expected NAME <ADDRESS>, e.g. Kith <kith@example.com>: {error}"))
+}
+
+fn parse_public_url(text: &str) -> Result<Url, String> {
+    let text = if text.is_empty() { DEFAULT_PUBLIC_URL } else { text };
+    let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if !matches!(url.scheme(), "http" | "https") || !is_plain {
+        return Err("expected http(s)://HOST[:PORT][/PATH], e.g. https://app.example".into());
+    }
+    Ok(url)
+}
+
 fn parse_redis_prefix(text: &str) -> Result<String, String> {
     // Braces would be taken for the hash tag of every key, which puts them all on one node of a cluster.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':');
@@ -352,6 +441,22 @@ fn parse_reconcile(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
     if !(0.1..=60.0).contains(&seconds) {
         return Err("between 0.1 and 60".into());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+fn parse_grace(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 0.0..=30.0)
+}
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    parse_seconds(text, 1.0..=50.0)
+}
+
+fn parse_seconds(text: &str, range: std::ops::RangeInclusive<f64>) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected seconds".to_owned())?;
+    if !range.contains(&seconds) {
+        return Err(format!("between {} and {}", range.start(), range.end()));
     }
     Ok(Duration::from_secs_f64(seconds))
 }
@@ -428,12 +533,38 @@ mod tests {
             &["--heartbeat-seconds", "51"],
             &["--ping-seconds", "0"],
             &["--ping-seconds", "51"],
+            &["--presence-grace-seconds", "-1"],
+            &["--presence-grace-seconds", "31"],
+            &["--presence-lease-seconds", "0.5"],
+            &["--presence-lease-seconds", "51"],
+            &["--presence-lease-seconds", "NaN"],
             &["--listen", "nowhere"],
             &["--trusted-documents-mode", "never"],
             &["--federation", "on", "--trusted-documents", "d"],
+            &["--smtp-url", "http://mail.example"],
+            &["--smtp-url", "smtp://mail.example?tls=perhaps", "--mail-from", "a@b.example"],
+            &["--smtp-url", "smtp://mail.example"],
+            &["--smtp-url", "smtp://mail.example", "--mail-from", "kith@app.example"],
+            &["--smtp-url", "smtp://mail.example", "--public-url", "https://app.example"],
+            &["--mail-from", "nobody"],
+            &["--mail-from", "Kith <kith@app.example>\r\nBcc: eve@example.com"],
+            &["--public-url", "app.example"],
+            &["--public-url", "https://app.example/?x=1"],
+            &["--public-url", "javascript:alert(1)"],
         ] {
             assert!(parse(arguments).is_err(), "{arguments:?}");
         }
+    }
+
+    #[test]
+    fn a_mail_server_needs_a_sender_and_an_address_to_link_to() {
+        for url in ["smtp://mail.example", "smtp://u:p%40ss@mail.example:2525?tls=required", "smtps://mail.example"] {
+            let flags =
+                ["--smtp-url", url, "--mail-from", "Kith <kith@app.example>", "--public-url", "https://app.example"];
+            let config = parse(&flags).expect(url);
+            assert_eq!(config.mail.mail_from.email.to_string(), "kith@app.example");
+        }
+        assert!(parse(&["--smtp-url", ""]).expect("valid").mail.smtp_url.is_none());
     }
 
     #[test]
@@ -453,6 +584,7 @@ mod tests {
             ["--jwt-secret", "hunter2"],
             ["--redis-url", "http://:hunter2@h"],
             ["--database-url", "mysql://u:hunter2@h/d"],
+            ["--smtp-url", "smtp://u:hunter2@h?tls=perhaps"],
         ] {
             let error = parse(&arguments).expect_err("refused");
             assert!(!error.contains("hunter2"), "{error}");

@@ -51,3 +51,7 @@ id!(
     /// A message.
     MessageId
 );
+id!(
+    /// A mail that waits to be sent.
+    MailId
+);

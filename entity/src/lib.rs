@@ -10,10 +10,13 @@
 pub mod account;
 pub mod block;
 pub mod conversation;
+pub mod email_token;
 pub mod event;
 pub mod friendship;
 pub mod invite;
 pub mod invite_link;
+pub mod last_seen;
+pub mod mail;
 pub mod member;
 pub mod message;
 pub mod reaction;
@@ -24,5 +27,5 @@ pub mod user;
 mod ids;
 mod timestamp;
 
-pub use ids::{ConversationId, InviteId, InviteLinkId, MessageId, SessionId, UserId};
+pub use ids::{ConversationId, InviteId, InviteLinkId, MailId, MessageId, SessionId, UserId};
 pub use timestamp::Timestamp;

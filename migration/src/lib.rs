@@ -8,7 +8,9 @@ pub use sea_orm_migration::prelude::*;
 mod m20261122_000001_core;
 mod m20261122_000002_send_messages;
 mod m20261122_000003_groups;
+mod m20261122_000004_mails;
 mod m20261122_000005_reactions_receipts_search;
+mod m20261122_000006_presence;
 mod m20261122_000010_group_ends;
 
 pub struct Migrator;
@@ -20,7 +22,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_core::Migration),
             Box::new(m20261122_000002_send_messages::Migration),
             Box::new(m20261122_000003_groups::Migration),
+            Box::new(m20261122_000004_mails::Migration),
             Box::new(m20261122_000005_reactions_receipts_search::Migration),
+            Box::new(m20261122_000006_presence::Migration),
             Box::new(m20261122_000010_group_ends::Migration),
         ]
     }

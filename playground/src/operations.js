@@ -9,6 +9,9 @@ const ORDER = [
   'send-message',
   'message-events',
   'events',
+  'presence',
+  'typing',
+  'set-typing',
   'messages/add-reaction',
   'messages/search-messages',
 ];

@@ -1,10 +1,7 @@
 //! Signing up, signing in, and changing one's profile.
 
-use entity::{UserId, account, user};
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, SqlErr};
-use sha2::{Digest, Sha256};
-
 use super::{
+    recovery,
     sessions::{self, SignedIn},
     store,
     types::{Email, Identifier, Password, Phone, present},
@@ -14,9 +11,13 @@ use crate::{
     auth::{PasswordHash, RequestContext, Viewer},
     error::{Error, Failure, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
+    friends,
+    invites::{self, access::Claim},
     rate_limits::{self, Action},
     users::types::{DisplayName, Username},
 };
+use entity::{Timestamp, UserId, account, user};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, EntityTrait, SqlErr};
 
 /// What somebody fills in to sign up.
 pub struct NewAccount {
@@ -26,10 +27,15 @@ pub struct NewAccount {
     /// The username when there is none.
     pub display_name: Option<String>,
     pub phone: Option<String>,
+    /// From the mail of an invite.
+    pub invite_token: Option<String>,
 }
 
 /// Makes an account and signs in to it. Says that a username is taken, and never whether an address is: that is for
-/// the owner of the mailbox to learn (ADR 0003).
+/// the owner of the mailbox to learn (ADR 0003), who is asked by mail whether the address is theirs. An invite's token
+/// binds the invite to the account; where the invite was mailed to the very address, it answers that question too.
+///
+/// Refused with `INVALID_INPUT`, `USERNAME_TAKEN`, and with `INVALID_TOKEN` for the invite.
 pub async fn register(app: &App, request: &RequestContext, form: NewAccount) -> Outcome<SignedIn> {
     let form = Registration::parse(form)?;
     app.rate_limits.check(Action::Register, &rate_limits::address(request.client_ip)).await?;
@@ -37,29 +43,60 @@ pub async fn register(app: &App, request: &RequestContext, form: NewAccount) -> 
     if store::is_taken(app.db.read(), &form.username).await? {
         return Err(username_taken().into());
     }
+    let invite = match &form.invite_token {
+        // So too of the token.
+        Some(token) => Some(invites::access::claimable(app, token, "inviteToken").await?),
+        None => None,
+    };
     let PasswordHash(password_hash) = app.passwords.hash(form.password.into_string()).await?;
 
     let user_id: UserId = app.clock.new_id();
-    let tx = Transaction::begin(app).await?;
+    let now = app.clock.now();
+    let mut tx = Transaction::begin(app).await?;
     let user = user::ActiveModel {
         id: Set(user_id),
-        username: Set(form.username.into_string()),
+        username: Set(form.username.as_str().to_owned()),
         display_name: Set(form.display_name.into_string()),
         discoverable: Set(false),
-        created_at: Set(app.clock.now()),
+        created_at: Set(now),
     };
     user::Entity::insert(user).exec_without_returning(tx.db()).await.map_err(taken_or_fault)?;
+    let is_verified = match invite {
+        Some(claim) => shows_mailbox(&mut tx, user_id, claim, &form.email, now).await?,
+        None => false,
+    };
+    if !is_verified {
+        recovery::ask_mailbox(&mut tx, user_id, form.username.as_str(), form.email.as_str(), now).await?;
+    }
     let account = account::ActiveModel {
         user_id: Set(user_id),
         email: Set(form.email.as_str().to_owned()),
         email_folded: Set(form.email.folded().to_owned()),
-        email_verified_at: Set(None),
+        email_verified_at: Set(is_verified.then_some(now)),
         phone: Set(form.phone.map(Phone::into_string)),
         password_hash: Set(password_hash),
         read_receipts: Set(true),
     };
     account::Entity::insert(account).exec_without_returning(tx.db()).await?;
     Ok(sessions::open(app, tx, user_id, request).await?)
+}
+
+/// Claims an invite for a new account. Whether that shows, too, that the account's address is theirs: the token went to
+/// that mailbox and nowhere else. Where another account has verified the address it does not; they learn of that by mail.
+async fn shows_mailbox(
+    tx: &mut Transaction<'_>,
+    user_id: UserId,
+    claim: Claim,
+    email: &Email,
+    now: Timestamp,
+) -> Outcome<bool> {
+    let invite = invites::actions::bind(tx, user_id, claim, now).await?;
+    let went_to = invite.email.as_deref().and_then(|address| Email::parse(address).ok());
+    if went_to.is_none_or(|address| address.folded() != email.folded()) {
+        return Ok(false);
+    }
+    store::lock_address(tx, email.folded()).await?;
+    Ok(!store::is_verified(tx.db(), email.folded()).await?)
 }
 
 /// A [`NewAccount`] whose every field is in order.
@@ -69,6 +106,7 @@ struct Registration {
     password: Password,
     display_name: DisplayName,
     phone: Option<Phone>,
+    invite_token: Option<String>,
 }
 
 impl Registration {
@@ -86,7 +124,8 @@ impl Registration {
         let phone = parse_phone(present(form.phone));
         match (username, email, password, display_name, phone) {
             (Ok(username), Ok(email), Ok(password), Ok(display_name), Ok(phone)) => {
-                Ok(Self { username, email, password, display_name, phone })
+                let invite_token = present(form.invite_token);
+                Ok(Self { username, email, password, display_name, phone, invite_token })
             }
             (username, email, password, display_name, phone) => {
                 let refusals =
@@ -124,8 +163,13 @@ pub async fn login(app: &App, request: &RequestContext, identifier: &str, passwo
         false => None,
     };
     let tx = Transaction::begin(app).await?;
-    if let Some(PasswordHash(renewed)) = renewed {
-        store::replace_hash(tx.db(), &account, renewed).await?;
+    let is_still_so = match renewed {
+        Some(PasswordHash(renewed)) => store::replace_hash(tx.db(), &account, renewed).await?,
+        None => store::still_has_hash(&tx, &account).await?,
+    };
+    if !is_still_so {
+        // The password was changed while this one was checked: it opens no session past that change.
+        return Err(invalid_credentials().into());
     }
     Ok(sessions::open(app, tx, account.user_id, request).await?)
 }
@@ -133,9 +177,7 @@ pub async fn login(app: &App, request: &RequestContext, identifier: &str, passwo
 /// By what was typed and not by the account behind it: counting a name and an address of one account together would
 /// tell that they are one's. As a digest, so that Redis holds no addresses.
 fn sign_in_subject(identifier: Option<&Identifier>, address: &str) -> String {
-    let typed = Sha256::digest(identifier.map_or("", Identifier::as_str));
-    let typed = u128::from_be_bytes(typed[..16].try_into().expect("a digest has 32 bytes"));
-    format!("{typed:032x}@{address}")
+    format!("{}@{address}", rate_limits::digest(identifier.map_or("", Identifier::as_str)))
 }
 
 /// What to change about oneself; `None` leaves a field as it is.
@@ -155,7 +197,8 @@ pub struct Profile {
     pub account: account::Model,
 }
 
-/// Changes the viewer's profile.
+/// Changes the viewer's profile. Their friends and their own devices hear of a new name. An old username is free at once:
+/// it is an address to be invited by, and nothing else hangs on it.
 pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges) -> Outcome<Profile> {
     let username = changes.username.map(|name| Username::parse_field(&name, "username")).transpose();
     let display_name = changes.display_name.map(|name| DisplayName::parse_field(&name, "displayName")).transpose();
@@ -169,10 +212,9 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     };
 
     let mut tx = Transaction::begin(app).await?;
-    let user = user::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
-    let account = account::Entity::find_by_id(viewer.user_id()).one(tx.db()).await?.ok_or(GONE)?;
+    let (old_user, account) = store::person(tx.db(), viewer.user_id()).await?.ok_or(GONE)?;
 
-    let mut user: user::ActiveModel = user.into();
+    let mut user: user::ActiveModel = old_user.clone().into();
     set_if_some(&mut user.username, username.map(Username::into_string));
     set_if_some(&mut user.display_name, display_name.map(DisplayName::into_string));
     set_if_some(&mut user.discoverable, changes.discoverable);
@@ -183,6 +225,9 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
 
     let user = user.update(tx.db()).await.map_err(taken_or_fault)?;
     let account = account.update(tx.db()).await?;
+    if (&user.username, &user.display_name) != (&old_user.username, &old_user.display_name) {
+        friends::actions::tell_of_new_name(&mut tx, user.id).await?;
+    }
     if let Some(on) = switched {
         let user_id = viewer.user_id();
         tx.record_personal(user_id, Event::ReceiptsSwitched { user_id, on }).await?;

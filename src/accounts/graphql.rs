@@ -7,6 +7,7 @@ use entity::{SessionId, account, session, user};
 
 use super::{
     actions::{self, NewAccount, ProfileChanges},
+    recovery,
     sessions::{self, SignedIn},
     store::AccountOf,
 };
@@ -282,14 +283,16 @@ pub struct AccountMutation;
 
 #[Object]
 impl AccountMutation {
-    /// Makes an account and signs in to it. It never says whether an email address is in use.
+    /// Makes an account and signs in to it. It never says whether an email address is in use. A mail asks whether the
+    /// address is theirs: see `verifyEmail`. Refused with `INVALID_INPUT`, `USERNAME_TAKEN`, and with `INVALID_TOKEN` for an
+    /// `inviteToken` that is unknown, used, expired or revoked: leave it out then.
     async fn register(
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Who they are.")] input: RegisterInput,
     ) -> Result<AuthPayload, Error> {
-        let RegisterInput { username, email, password, display_name, phone } = input;
-        let form = NewAccount { username, email, password, display_name, phone };
+        let RegisterInput { username, email, password, display_name, phone, invite_token } = input;
+        let form = NewAccount { username, email, password, display_name, phone, invite_token };
         AuthPayload::new(ctx, actions::register(app(ctx), request(ctx), form).await)
     }
 
@@ -336,7 +339,70 @@ impl AccountMutation {
         Ok(RevokeSessionPayload { session_id: session_id.map(GlobalId::encode), user_errors })
     }
 
-    /// Changes what is given and leaves the rest.
+    /// Changes the viewer's password. Their other sessions end at once, everywhere; this one stays. Refused with
+    /// `INVALID_CREDENTIALS` for the wrong current password, with `INVALID_INPUT` for a new one that is too short, too
+    /// long or too common. After some wrong tries it answers RATE_LIMITED.
+    async fn change_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The old and the new one.")] input: ChangePasswordInput,
+    ) -> Result<ChangePasswordPayload, Error> {
+        let viewer = viewer(ctx)?;
+        let ChangePasswordInput { current_password, new_password } = input;
+        let changed = recovery::change_password(app(ctx), &viewer, &current_password, &new_password).await;
+        let (_, user_errors) = payload(changed)?;
+        Ok(ChangePasswordPayload { user_errors })
+    }
+
+    /// Asks for a mail with a link to a new password. The answer is the same for every address, and says nothing of
+    /// accounts: a mail comes only to the account that has verified the address. Limited by address and by client.
+    /// Refused with `INVALID_INPUT` for what is no address.
+    async fn request_password_reset(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Where the mail shall go.")] input: RequestPasswordResetInput,
+    ) -> Result<RequestPasswordResetPayload, Error> {
+        let (_, user_errors) = payload(recovery::request_reset(app(ctx), request(ctx), &input.email).await)?;
+        Ok(RequestPasswordResetPayload { user_errors })
+    }
+
+    /// Chooses a new password by the token from the mail, which works once and for an hour. Ends all sessions of the
+    /// account: sign in afterwards. Refused with `INVALID_TOKEN` (unknown, used or expired), and with `INVALID_INPUT` for
+    /// a bad password, which leaves the token as it is.
+    async fn reset_password(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token and the new password.")] input: ResetPasswordInput,
+    ) -> Result<ResetPasswordPayload, Error> {
+        let ResetPasswordInput { token, new_password } = input;
+        let reset = recovery::reset_password(app(ctx), request(ctx), &token, &new_password).await;
+        let (_, user_errors) = payload(reset)?;
+        Ok(ResetPasswordPayload { user_errors })
+    }
+
+    /// Shows, by the token from the mail, that the account's address belongs to who reads its mailbox. The token works
+    /// once and for 48 hours, and needs no sign-in. Refused with `INVALID_TOKEN` (unknown, used or expired: ask for another
+    /// by `requestEmailVerification`), and with `EMAIL_TAKEN` when another account has verified the address.
+    async fn verify_email(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token.")] input: VerifyEmailInput,
+    ) -> Result<VerifyEmailPayload, Error> {
+        let (verified, user_errors) = payload(recovery::verify_email(app(ctx), request(ctx), &input.token).await)?;
+        forget_loaded(ctx);
+        let viewer = verified.and_then(|()| request(ctx).caller.viewer().ok()).map(Viewer::new);
+        Ok(VerifyEmailPayload { viewer, user_errors })
+    }
+
+    /// Sends another mail with a token for `verifyEmail` to the viewer's address, at most one in ten minutes after the
+    /// first few. Where the address is verified already, nothing happens.
+    async fn request_email_verification(&self, ctx: &Context<'_>) -> Result<RequestEmailVerificationPayload, Error> {
+        let (_, user_errors) = payload(recovery::request_verification(app(ctx), &viewer(ctx)?).await)?;
+        Ok(RequestEmailVerificationPayload { user_errors })
+    }
+
+    /// Changes what is given and leaves the rest. Friends, and the viewer's other devices, hear of a new name by
+    /// `FriendshipChanged`. Refused with `INVALID_INPUT` and `USERNAME_TAKEN`.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
@@ -370,6 +436,47 @@ pub struct RegisterInput {
     display_name: Option<String>,
     /// With `+` and the country's code, e.g. `+49 30 123456`. Nobody else sees it.
     phone: Option<String>,
+    /// The token from the mail of an invite: the invite is then one to the new account, to be accepted by `acceptInvite`.
+    /// When that mail went to `email`, the address counts as verified.
+    #[graphql(secret)]
+    invite_token: Option<String>,
+}
+
+/// A password to change.
+#[derive(InputObject)]
+pub struct ChangePasswordInput {
+    /// The password as it is.
+    #[graphql(secret)]
+    current_password: String,
+    /// 10–128 characters of any kind, none of the most common passwords.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// An address to send the way to a new password to.
+#[derive(InputObject)]
+pub struct RequestPasswordResetInput {
+    /// In any case.
+    email: String,
+}
+
+/// A new password, and the right to choose it.
+#[derive(InputObject)]
+pub struct ResetPasswordInput {
+    /// From the link in the mail.
+    #[graphql(secret)]
+    token: String,
+    /// 10–128 characters of any kind, none of the most common passwords.
+    #[graphql(secret)]
+    new_password: String,
+}
+
+/// A mailbox that was read.
+#[derive(InputObject)]
+pub struct VerifyEmailInput {
+    /// From the link in the mail.
+    #[graphql(secret)]
+    token: String,
 }
 
 /// Who signs in.
@@ -462,6 +569,43 @@ pub struct LogoutPayload {
 pub struct RevokeSessionPayload {
     /// The id that was given; null when it was refused. Remove it from the cached list.
     session_id: Option<ID>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct ChangePasswordPayload {
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// What came of it, which does not tell whether the address has an account.
+#[derive(SimpleObject)]
+pub struct RequestPasswordResetPayload {
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct ResetPasswordPayload {
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct VerifyEmailPayload {
+    /// Who asked, as they are now; null when nobody is signed in, and when it was refused.
+    viewer: Option<Viewer>,
+    /// Why it was refused; empty when it was done.
+    user_errors: Vec<Refusal>,
+}
+
+/// What came of it.
+#[derive(SimpleObject)]
+pub struct RequestEmailVerificationPayload {
     /// Why it was refused; empty when it was done.
     user_errors: Vec<Refusal>,
 }

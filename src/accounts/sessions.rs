@@ -141,6 +141,19 @@ pub async fn sweep(app: &App) -> Result<usize, Error> {
     }
 }
 
+/// Ends all of a person's sessions but one, with the verb's commit. The row of the account is locked: no sign-in with the
+/// old password is under way.
+pub(super) async fn end_all(
+    app: &App,
+    tx: Transaction<'_>,
+    user_id: UserId,
+    kept: Option<SessionId>,
+) -> Result<(), Error> {
+    let live = store::live_sessions(tx.db(), user_id, app.clock.now()).await?;
+    let others: Vec<SessionId> = live.iter().map(|session| session.id).filter(|id| Some(*id) != kept).collect();
+    end(app, tx, &others).await
+}
+
 /// Ends sessions, commits, and refuses their tokens from then on.
 async fn end(app: &App, mut tx: Transaction<'_>, session_ids: &[SessionId]) -> Result<(), Error> {
     let ended = record_end(app, &mut tx, session_ids).await?;

@@ -2,14 +2,23 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use entity::{SessionId, Timestamp, UserId, account, refresh_token, session, user};
+use entity::{
+    SessionId, Timestamp, UserId, account,
+    email_token::{self, Purpose},
+    refresh_token, session, user,
+};
 use sea_orm::{
-    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    sea_query::{Expr, Order},
+    ActiveValue::Set,
+    ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
+    sea_query::{Expr, LockType, Order},
 };
 
 use super::types::Identifier;
-use crate::{db::Db, error::Error, graphql::loaders::Key, users::types::Username};
+use crate::{
+    auth::MailToken, db::Db, error::Error, events::Transaction, friends::types::lock, graphql::loaders::Key,
+    users::types::Username,
+};
 
 /// A user's account as a key to load by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,14 +58,152 @@ pub async fn is_taken(db: &impl ConnectionTrait, username: &Username) -> Result<
     Ok(row.is_some())
 }
 
-/// Replaces a password's hash unless another change was first.
-pub async fn replace_hash(db: &impl ConnectionTrait, account: &account::Model, new_hash: String) -> Result<(), DbErr> {
+/// Both halves of a person.
+pub async fn person(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+) -> Result<Option<(user::Model, account::Model)>, DbErr> {
+    let user = user::Entity::find_by_id(user_id).one(db).await?;
+    let account = account::Entity::find_by_id(user_id).one(db).await?;
+    Ok(user.zip(account))
+}
+
+/// The person whose account has verified an address.
+pub async fn verified_person(
+    db: &impl ConnectionTrait,
+    email_folded: &str,
+) -> Result<Option<(user::Model, account::Model)>, DbErr> {
+    match account::Entity::find().filter(has_verified(email_folded)).one(db).await? {
+        Some(account) => person(db, account.user_id).await,
+        None => Ok(None),
+    }
+}
+
+fn has_verified(email_folded: &str) -> Condition {
+    let column = account::Column::EmailFolded;
+    Condition::all().add(column.eq(email_folded)).add(account::Column::EmailVerifiedAt.is_not_null())
+}
+
+/// Waits until no other transaction verifies an address; holds it until the transaction ends. The unique index would do,
+/// but a transaction that it stops is lost.
+pub async fn lock_address(tx: &Transaction<'_>, email_folded: &str) -> Result<(), Error> {
+    lock(tx, &[b"email:", email_folded.as_bytes()]).await
+}
+
+/// Whether anybody has verified an address.
+pub async fn is_verified(db: &impl ConnectionTrait, email_folded: &str) -> Result<bool, DbErr> {
+    Ok(account::Entity::find().filter(has_verified(email_folded)).count(db).await? > 0)
+}
+
+/// Marks an account's address as verified, under the lock of the address. Not when another account's is: whether this
+/// one's is now.
+pub async fn verify_address(tx: &Transaction<'_>, account: &account::Model, now: Timestamp) -> Result<bool, DbErr> {
+    if account.email_verified_at.is_some() {
+        return Ok(true);
+    }
+    if is_verified(tx.db(), &account.email_folded).await? {
+        return Ok(false);
+    }
+    let updated = account::Entity::update_many()
+        .col_expr(account::Column::EmailVerifiedAt, Expr::value(now))
+        .filter(account::Column::UserId.eq(account.user_id))
+        .filter(account::Column::EmailFolded.eq(&account.email_folded))
+        .exec(tx.db())
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Whether a password's hash is still the one that was checked; it stays so until the transaction ends.
+pub async fn still_has_hash(tx: &Transaction<'_>, account: &account::Model) -> Result<bool, DbErr> {
+    let row = account::Entity::find_by_id(account.user_id)
+        .filter(account::Column::PasswordHash.eq(&account.password_hash))
+        .lock(LockType::Share)
+        .one(tx.db())
+        .await?;
+    Ok(row.is_some())
+}
+
+pub async fn set_hash(db: &impl ConnectionTrait, user_id: UserId, hash: String) -> Result<(), DbErr> {
     account::Entity::update_many()
+        .col_expr(account::Column::PasswordHash, Expr::value(hash))
+        .filter(account::Column::UserId.eq(user_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Replaces a password's hash unless another change was first; whether it did.
+pub async fn replace_hash(
+    db: &impl ConnectionTrait,
+    account: &account::Model,
+    new_hash: String,
+) -> Result<bool, DbErr> {
+    let updated = account::Entity::update_many()
         .col_expr(account::Column::PasswordHash, Expr::value(new_hash))
         .filter(account::Column::UserId.eq(account.user_id))
         .filter(account::Column::PasswordHash.eq(&account.password_hash))
         .exec(db)
         .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+pub async fn insert_email_token(
+    db: &impl ConnectionTrait,
+    token: &MailToken,
+    user_id: UserId,
+    purpose: Purpose,
+    expires_at: Timestamp,
+) -> Result<(), DbErr> {
+    let row = email_token::ActiveModel {
+        token_hash: Set(token.hash()),
+        user_id: Set(user_id),
+        purpose: Set(purpose),
+        expires_at: Set(expires_at),
+    };
+    email_token::Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// What makes an email token good.
+fn is_good(token: &MailToken, purpose: Purpose, now: Timestamp) -> Condition {
+    Condition::all()
+        .add(email_token::Column::TokenHash.eq(token.hash()))
+        .add(email_token::Column::Purpose.eq(purpose))
+        .add(email_token::Column::ExpiresAt.gt(now))
+}
+
+pub async fn find_email_token(
+    db: &impl ConnectionTrait,
+    token: &MailToken,
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<Option<email_token::Model>, DbErr> {
+    email_token::Entity::find().filter(is_good(token, purpose, now)).one(db).await
+}
+
+/// Uses an email token up; whether it was good. Of uses at once, one is.
+pub async fn use_email_token(
+    db: &impl ConnectionTrait,
+    token: &MailToken,
+    purpose: Purpose,
+    now: Timestamp,
+) -> Result<bool, DbErr> {
+    let deleted = email_token::Entity::delete_many().filter(is_good(token, purpose, now)).exec(db).await?;
+    Ok(deleted.rows_affected == 1)
+}
+
+/// Deletes all of a person's email tokens of one purpose.
+pub async fn delete_email_tokens(db: &impl ConnectionTrait, user_id: UserId, purpose: Purpose) -> Result<(), DbErr> {
+    email_token::Entity::delete_many()
+        .filter(email_token::Column::UserId.eq(user_id))
+        .filter(email_token::Column::Purpose.eq(purpose))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+pub async fn delete_expired_email_tokens(db: &impl ConnectionTrait, now: Timestamp) -> Result<(), DbErr> {
+    email_token::Entity::delete_many().filter(email_token::Column::ExpiresAt.lte(now)).exec(db).await?;
     Ok(())
 }
 

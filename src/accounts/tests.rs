@@ -133,6 +133,7 @@ fn form(username: &str) -> NewAccount {
         password: PASSWORD.into(),
         display_name: None,
         phone: None,
+        invite_token: None,
     }
 }
 
@@ -198,6 +199,7 @@ async fn all_that_is_wrong_with_a_form_is_told_at_once() {
             password: "short".into(),
             display_name: Some("\0".into()),
             phone: Some("030".into()),
+            invite_token: None,
         };
         let told = refusals(actions::register(&world.app, &request(1), bad).await);
         let fields: Vec<&str> = told.iter().map(|(_, field)| field.as_str()).collect();

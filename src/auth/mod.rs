@@ -13,7 +13,7 @@ use entity::{SessionId, Timestamp, UserId};
 
 pub use passwords::{PasswordHash, Passwords};
 pub use revocations::{Revocations, Watch};
-pub use tokens::{AccessToken, RefreshToken, Tokens};
+pub use tokens::{AccessToken, MailToken, RefreshToken, Tokens};
 
 use crate::{app::App, error::Error};
 

@@ -132,6 +132,34 @@ impl RefreshToken {
     }
 }
 
+/// A secret that a link in a mail carries: 128 random bits, good for one use.
+pub struct MailToken(String);
+
+impl MailToken {
+    /// Longest token that is looked at; ours have 22 bytes.
+    const MAX_BYTES: usize = 128;
+
+    pub fn generate() -> Self {
+        Self(URL_SAFE_NO_PAD.encode(random_bytes::<16>()))
+    }
+
+    /// A token as a client sent it; nothing for what is longer than any.
+    pub fn received(text: &str) -> Option<Self> {
+        // A mail program may have left a space at its end.
+        let text = if text.len() > Self::MAX_BYTES { return None } else { text.trim() };
+        Some(Self(text.to_owned()))
+    }
+
+    /// What is stored of it.
+    pub fn hash(&self) -> Vec<u8> {
+        Sha256::digest(&self.0).to_vec()
+    }
+
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

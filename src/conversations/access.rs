@@ -40,6 +40,26 @@ pub async fn reader(loaders: &Loaders, viewer: &Viewer, id: ConversationId) -> R
     })
 }
 
+/// Proof that the viewer may send in a conversation, as it was when it was loaded. What commits judges again, under the
+/// conversation's lock.
+#[derive(Clone, Debug)]
+pub struct Sender(Reader);
+
+impl Sender {
+    pub fn viewer(&self) -> &Viewer {
+        &self.0.viewer
+    }
+
+    pub fn conversation(&self) -> &Arc<conversation::Model> {
+        &self.0.conversation
+    }
+}
+
+/// Proof that a reader may also send, if they may.
+pub fn sender(reader: Reader) -> Option<Sender> {
+    rights(true, reader.conversation.open).may_send.then_some(Sender(reader))
+}
+
 /// What a member of a conversation may do in it. Pure, so that a table tests it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rights {

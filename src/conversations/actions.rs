@@ -126,6 +126,25 @@ async fn load_reader(tx: &Transaction<'_>, user_id: UserId) -> Result<ReaderRow,
     row.ok_or_else(|| Error::internal("the reader is gone"))
 }
 
+/// For who is about to lock another conversation: locks the two people's direct one first, where its id comes first. The
+/// rows of conversations are locked in the order of their ids.
+pub async fn lock_direct_before(
+    tx: &Transaction<'_>,
+    (one, other): (UserId, UserId),
+    id: ConversationId,
+) -> Result<(), Error> {
+    use conversation::Column;
+    let pair = DirectPair::of(one, other);
+    conversation::Entity::find()
+        .filter(Column::DirectLow.eq(pair.low()))
+        .filter(Column::DirectHigh.eq(pair.high()))
+        .filter(Column::Id.lt(id))
+        .lock_exclusive()
+        .one(tx.db())
+        .await?;
+    Ok(())
+}
+
 async fn lock_direct(tx: &Transaction<'_>, one: UserId, other: UserId) -> Result<Option<conversation::Model>, Error> {
     use conversation::Column;
     let pair = DirectPair::of(one, other);

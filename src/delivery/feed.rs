@@ -3,10 +3,10 @@
 //! A subscription's root resolver asks to be admitted (the gate), then streams what is put into its feed. We put one
 //! root value in and take one response out, so we always know which event a response belongs to.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::Context;
-use entity::ConversationId;
+use entity::{ConversationId, UserId};
 use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -15,12 +15,17 @@ use super::{
     cursor::LogCursor,
     graphql::{Event, EventEnvelope},
 };
-use crate::{conversations::graphql::ReadReceipt, error::Error, messages::graphql::MessageEvent};
+use crate::{
+    conversations::graphql::ReadReceipt, error::Error, messages::graphql::MessageEvent, presence::graphql::Presence,
+    typing::graphql::TypingEvent,
+};
 
 /// A root value of a subscription.
 pub enum Root {
     Message(Box<MessageEvent>),
     Read(Box<ReadReceipt>),
+    Typing(Box<TypingEvent>),
+    Presence(Box<Presence>),
     Envelope(Box<EventEnvelope>),
 }
 
@@ -28,14 +33,14 @@ impl Root {
     pub fn into_message(self) -> Option<MessageEvent> {
         match self {
             Self::Message(event) => Some(*event),
-            Self::Read(_) | Self::Envelope(_) => None,
+            _ => None,
         }
     }
 
     pub fn into_read(self) -> Option<ReadReceipt> {
         match self {
             Self::Read(receipt) => Some(*receipt),
-            Self::Message(_) | Self::Envelope(_) => None,
+            _ => None,
         }
     }
 
@@ -47,18 +52,36 @@ impl Root {
     pub fn into_envelope(self) -> Option<EventEnvelope> {
         match self {
             Self::Envelope(envelope) => Some(*envelope),
-            Self::Message(_) | Self::Read(_) => None,
+            _ => None,
+        }
+    }
+
+    pub fn into_typing(self) -> Option<TypingEvent> {
+        match self {
+            Self::Typing(event) => Some(*event),
+            _ => None,
+        }
+    }
+
+    pub fn into_presence(self) -> Option<Presence> {
+        match self {
+            Self::Presence(presence) => Some(*presence),
+            _ => None,
         }
     }
 }
 
 /// What an admitted subscription listens to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// Messages of a conversation, from a position on.
     Messages { conversation_id: ConversationId, after: i64 },
     /// Read positions of a conversation.
     Reads { conversation_id: ConversationId },
+    /// Who types in a conversation.
+    Typing { conversation_id: ConversationId },
+    /// Who is there: those named, or everybody whom the viewer knows.
+    Presence { named: Option<Arc<HashSet<UserId>>> },
     /// Everything that the viewer may know about.
     Everything { after: Option<LogCursor> },
 }

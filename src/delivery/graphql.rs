@@ -17,6 +17,8 @@ use crate::{
     graphql::{loaders, scalars::DateTime, viewer},
     invites::graphql::Invite,
     messages::graphql::MessageEvent,
+    presence::graphql::Presence,
+    typing::graphql::TypingEvent,
     users::graphql::User,
 };
 
@@ -36,6 +38,8 @@ pub struct EventEnvelope {
 pub enum Event {
     Message(MessageEvent),
     Read(ReadReceipt),
+    Typing(TypingEvent),
+    Presence(Presence),
     Invite(InviteChanged),
     Conversation(ConversationChanged),
     Removed(ConversationRemoved),
@@ -100,14 +104,16 @@ pub struct MemberRemoved {
     pub user_id: ID,
 }
 
-/// How the viewer stands to somebody changed: `user.relationship` says how they stand now.
+/// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
+/// now, and `user.relationship` says how the viewer stands to them.
 #[derive(Clone)]
 pub struct FriendshipChanged(pub UserId);
 
-/// How the viewer stands to somebody changed: `user.relationship` says how they stand now.
+/// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
+/// now, and `user.relationship` says how the viewer stands to them.
 #[Object]
 impl FriendshipChanged {
-    /// The other person.
+    /// The other person; the viewer, when it is their own name that changed.
     async fn user(&self, ctx: &Context<'_>) -> async_graphql::Result<User> {
         let user = loaders(ctx).load(self.0).await?;
         Ok(User::new(user.ok_or(Error::NotFound("The user is gone."))?))

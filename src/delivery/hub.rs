@@ -29,6 +29,7 @@ use crate::{
         bus::{Bus, Sink},
         log,
     },
+    presence::Presence,
 };
 
 /// Subscriptions that ask the database at once, each for its gate or its place in the log. When thousands come back
@@ -41,6 +42,7 @@ pub struct Hub {
     clock: Clock,
     bus: Arc<dyn Bus>,
     revocations: Arc<Revocations>,
+    pub(super) presence: Arc<Presence>,
     epoch: Arc<str>,
     /// Everything in the log below this has been given to the topics.
     watermark: AtomicI64,
@@ -68,6 +70,7 @@ impl Hub {
         clock: Clock,
         bus: Arc<dyn Bus>,
         revocations: Arc<Revocations>,
+        presence: Arc<Presence>,
         epoch: Arc<str>,
     ) -> Result<Arc<Self>, Error> {
         let watermark = log::watermark(&db).await?;
@@ -76,6 +79,7 @@ impl Hub {
             clock,
             bus,
             revocations,
+            presence,
             epoch,
             watermark: watermark.into(),
             reconciled: watermark.into(),
@@ -220,6 +224,7 @@ impl Hub {
         for topic in subscriber.leave() {
             self.close_if_empty(&topic);
         }
+        self.presence.watchers.leave(subscriber);
     }
 
     /// Forgets a topic in which nobody sits.
@@ -244,6 +249,7 @@ impl Hub {
             topic.rest();
             self.close_if_empty(&topic);
         }
+        self.presence.watchers.rest();
     }
 
     pub(super) fn all_topics(&self) -> Vec<Arc<Topic>> {

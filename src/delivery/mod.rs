@@ -20,6 +20,7 @@ pub mod sharing;
 pub mod streams;
 pub mod subscribe;
 pub mod topic;
+mod typists;
 
 pub use hub::Hub;
 pub use streams::Streams;

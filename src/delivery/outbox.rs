@@ -102,7 +102,7 @@ impl Outbox {
                 if let Some(closed) = state.closed {
                     return Err(closed);
                 }
-                if state.items.len() < MAX_ITEMS / 2 && state.n_bytes < MAX_BYTES / 2 {
+                if state.is_half_empty() {
                     state.put(item);
                     drop(state);
                     self.reader.wake();
@@ -151,6 +151,12 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
+    /// Whether there is less than half of the room left: what may be dropped is not put in any more.
+    pub fn is_half_full(&self) -> bool {
+        let state = self.state.lock();
+        state.closed.is_none() && !state.is_half_empty()
+    }
+
     pub fn is_closed(&self) -> bool {
         self.state.lock().closed.is_some()
     }
@@ -159,6 +165,10 @@ impl Outbox {
 impl State {
     fn has_room(&self) -> bool {
         self.items.len() < MAX_ITEMS && self.n_bytes < MAX_BYTES
+    }
+
+    fn is_half_empty(&self) -> bool {
+        self.items.len() < MAX_ITEMS / 2 && self.n_bytes < MAX_BYTES / 2
     }
 
     fn put(&mut self, item: Outgoing) {

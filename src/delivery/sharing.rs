@@ -19,6 +19,8 @@ fn shareable(parent: &str, field: &str) -> Option<Field> {
         (_, "__typename") => Leaf,
         ("Subscription", "messageEvents") => Object("MessageEvent"),
         ("Subscription", "readReceipts") => Object("ReadReceipt"),
+        ("Subscription", "typing") => Object("TypingEvent"),
+        ("Subscription", "presence") => Object("Presence"),
         ("Subscription", "events") => Object("EventEnvelope"),
         ("EventEnvelope", "cursor" | "occurredAt") => Leaf,
         ("EventEnvelope", "event") => Object("Event"),
@@ -36,6 +38,10 @@ fn shareable(parent: &str, field: &str) -> Option<Field> {
         ("User", "id" | "username" | "displayName" | "createdAt") => Leaf,
         ("ReadReceipt", "conversationId" | "sequence" | "readAt") => Leaf,
         ("ReadReceipt", "user") => Object("User"),
+        ("TypingEvent", "conversationId" | "typing") => Leaf,
+        ("TypingEvent", "user") => Object("User"),
+        ("Presence", "status" | "lastSeenAt") => Leaf,
+        ("Presence", "user") => Object("User"),
         ("MemberChanged", "conversationId") => Leaf,
         ("MemberChanged", "memberEdge") => Object("MemberEdge"),
         ("MemberEdge", "cursor" | "role" | "joinedAt") => Leaf,
@@ -46,24 +52,36 @@ fn shareable(parent: &str, field: &str) -> Option<Field> {
     })
 }
 
-/// The members of the union that many hear alike. What the others select does not matter for sharing these.
-const SHARED_EVENTS: &[&str] = &["MessageEvent", "ReadReceipt", "MemberChanged", "MemberRemoved"];
+/// The members of the union that many listeners of a conversation hear alike. What the others select does not matter for
+/// sharing these.
+const OF_CONVERSATIONS: &[&str] = &["MessageEvent", "ReadReceipt", "TypingEvent", "MemberChanged", "MemberRemoved"];
 
-/// Whether what the operation selects of messages and read receipts is the same for every listener of its source.
+/// Whether what the operation selects of what happens in a conversation is the same for every listener of its source.
 pub fn is_shareable(document: &ExecutableDocument, operation_name: Option<&str>) -> bool {
-    operation(document, operation_name)
-        .is_some_and(|operation| all_shareable(document, "Subscription", &operation.selection_set.node, 0))
+    is_shareable_among(document, operation_name, OF_CONVERSATIONS)
 }
 
-/// Whether the operation asks for anything of the events that a conversation's change makes.
-pub fn mentions_conversation_changed(
+/// Whether what the operation selects of presence is the same for everybody who may see it.
+pub fn is_presence_shareable(document: &ExecutableDocument, operation_name: Option<&str>) -> bool {
+    is_shareable_among(document, operation_name, &["Presence"])
+}
+
+fn is_shareable_among(document: &ExecutableDocument, operation_name: Option<&str>, members: &[&str]) -> bool {
+    let sharing = Sharing { document, members };
+    operation(document, operation_name)
+        .is_some_and(|operation| sharing.all_shareable("Subscription", &operation.selection_set.node, 0))
+}
+
+/// Whether the operation asks on `events` for anything of a member of the union.
+pub fn mentions_event(
     document: &ExecutableDocument,
     operation_name: Option<&str>,
     source: &Source,
+    member: &str,
 ) -> bool {
     matches!(source, Source::Everything { .. })
         && operation(document, operation_name)
-            .is_some_and(|operation| mentions(document, &operation.selection_set.node, "ConversationChanged", 0))
+            .is_some_and(|operation| mentions(document, &operation.selection_set.node, member, 0))
 }
 
 fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option<&'a OperationDefinition> {
@@ -77,32 +95,44 @@ fn operation<'a>(document: &'a ExecutableDocument, name: Option<&str>) -> Option
 /// The guard has bounded the document; this bounds the walk whatever it was given.
 const MAX_DEPTH: usize = 64;
 
-fn all_shareable(document: &ExecutableDocument, parent: &str, selections: &SelectionSet, depth: usize) -> bool {
-    depth < MAX_DEPTH
-        && selections.items.iter().all(|selection| match &selection.node {
-            Selection::Field(field) => match shareable(parent, &field.node.name.node) {
-                Some(Field::Leaf) => true,
-                Some(Field::Object(of)) => all_shareable(document, of, &field.node.selection_set.node, depth + 1),
-                None => false,
-            },
-            Selection::InlineFragment(fragment) => {
-                let of =
-                    fragment.node.type_condition.as_ref().map_or(parent, |condition| condition.node.on.node.as_str());
-                not_shared(parent, of) || all_shareable(document, of, &fragment.node.selection_set.node, depth + 1)
-            }
-            Selection::FragmentSpread(spread) => match document.fragments.get(&spread.node.fragment_name.node) {
-                Some(fragment) => {
-                    let of = fragment.node.type_condition.node.on.node.as_str();
-                    not_shared(parent, of) || all_shareable(document, of, &fragment.node.selection_set.node, depth + 1)
-                }
-                None => false,
-            },
-        })
+struct Sharing<'a> {
+    document: &'a ExecutableDocument,
+    /// The members of the union that are to be shared.
+    members: &'a [&'a str],
 }
 
-/// Whether a fragment is on a member of the union that is never shared, so that it says nothing of those that are.
-fn not_shared(parent: &str, of: &str) -> bool {
-    parent == "Event" && of != "Event" && !SHARED_EVENTS.contains(&of)
+impl Sharing<'_> {
+    fn all_shareable(&self, parent: &str, selections: &SelectionSet, depth: usize) -> bool {
+        depth < MAX_DEPTH
+            && selections.items.iter().all(|selection| match &selection.node {
+                Selection::Field(field) => match shareable(parent, &field.node.name.node) {
+                    Some(Field::Leaf) => true,
+                    Some(Field::Object(of)) => self.all_shareable(of, &field.node.selection_set.node, depth + 1),
+                    None => false,
+                },
+                Selection::InlineFragment(fragment) => {
+                    let condition = fragment.node.type_condition.as_ref();
+                    let of = condition.map_or(parent, |condition| condition.node.on.node.as_str());
+                    self.not_shared(parent, of) || self.all_shareable(of, &fragment.node.selection_set.node, depth + 1)
+                }
+                Selection::FragmentSpread(spread) => {
+                    match self.document.fragments.get(&spread.node.fragment_name.node) {
+                        Some(fragment) => {
+                            let of = fragment.node.type_condition.node.on.node.as_str();
+                            self.not_shared(parent, of)
+                                || self.all_shareable(of, &fragment.node.selection_set.node, depth + 1)
+                        }
+                        None => false,
+                    }
+                }
+            })
+    }
+
+    /// Whether a fragment is on a member of the union that is not to be shared, so that it says nothing of those that
+    /// are.
+    fn not_shared(&self, parent: &str, of: &str) -> bool {
+        parent == "Event" && of != "Event" && !self.members.contains(&of)
+    }
 }
 
 fn mentions(document: &ExecutableDocument, selections: &SelectionSet, name: &str, depth: usize) -> bool {
@@ -160,6 +190,17 @@ mod tests {
         ] {
             assert!(!shared(query), "{query}");
         }
+    }
+
+    #[test]
+    fn presence_is_shared_by_itself() {
+        let both = "subscription { events { cursor event { ... on Presence { status lastSeenAt user { id } } ... on MessageEvent { messageEdge { node { sender { relationship } } } } } } }";
+        let presence = |query: &str| is_presence_shareable(&parse_query(query).expect("parses"), None);
+        assert!(presence(both) && !shared(both));
+        assert!(presence("subscription { presence { user { username } status } }"));
+        assert!(!presence("subscription { presence { user { relationship } } }"));
+        assert!(!presence("subscription { events { event { ... on Presence { user { presence { status } } } } } }"));
+        assert!(shared("subscription { typing(conversationId: 1) { typing user { id } } }"));
     }
 
     #[test]

@@ -8,8 +8,8 @@ use std::{
 
 use async_graphql::Response;
 use bytes::Bytes;
-use entity::{ConversationId, UserId, member};
-use sea_orm::EntityTrait;
+use entity::{ConversationId, UserId, member, user};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 
 use super::{
     cursor::LogCursor,
@@ -31,7 +31,9 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
+    presence::{self, Scope, Watcher},
     rate_limits::Action,
+    users::graphql::User,
 };
 
 /// Most events that `events(after)` replays; past that it is cheaper to fetch anew, and `ResyncRequired` says so.
@@ -117,10 +119,12 @@ impl From<Error> for Stop {
 
 impl Start {
     async fn run(self) {
-        let result = match self.source {
-            Source::Messages { conversation_id, after } => self.messages(conversation_id, after).await,
-            Source::Reads { conversation_id } => self.reads(conversation_id).await,
-            Source::Everything { after } => self.everything(after).await,
+        let result = match &self.source {
+            Source::Messages { conversation_id, after } => self.messages(*conversation_id, *after).await,
+            Source::Reads { conversation_id } => self.reads(*conversation_id).await,
+            Source::Typing { conversation_id } => self.state(*conversation_id, Ear::Typing).await,
+            Source::Presence { named } => self.presence(named.as_ref()).await,
+            Source::Everything { after } => self.everything(after.clone()).await,
         };
         match result {
             Ok(()) | Err(Stop::Closed) => {}
@@ -145,15 +149,76 @@ impl Start {
 
     async fn reads(&self, conversation_id: ConversationId) -> Result<(), Stop> {
         self.hub.learn_receipts(&self.subscriber).await?;
-        let topic = self.sit(Key::Conversation(conversation_id), Ear::Reads).await?;
-        // Read positions are state: there is nothing to catch up with. But the membership may have ended since the gate
-        // and before the seat; if it does after this look, its end has a number above the position.
+        self.state(conversation_id, Ear::Reads).await
+    }
+
+    async fn state(&self, conversation_id: ConversationId, ear: Ear) -> Result<(), Stop> {
+        let topic = self.sit(Key::Conversation(conversation_id), ear).await?;
+        // Read positions and typing are state: there is nothing to catch up with. But the membership may have ended since
+        // the gate and before the seat; if it does after this look, its end has a number above the position.
         let position = log::positions(self.hub.db(), &[conversation_id]).await?.remove(&conversation_id);
         if !is_member(&self.hub, conversation_id, self.subscriber.viewer.user_id()).await? {
             return Err(Stop::PutOut);
         }
         topic.unmute_reads(&self.subscriber, position.unwrap_or(0));
         Ok(())
+    }
+
+    async fn presence(&self, named: Option<&Arc<HashSet<UserId>>>) -> Result<(), Stop> {
+        let hub = &self.hub;
+        let viewer_id = self.subscriber.viewer.user_id();
+        // Register, then look.
+        let scope = named.map_or(Scope::Everybody, |named| Scope::Named(Arc::clone(named)));
+        let watcher = self.watch(scope, Ear::Presence, false)?;
+        hub.presence.begin_to_watch().await;
+        // For the friends to come: their friendship is told there.
+        let topic = self.sit(Key::User(viewer_id), Ear::Presence).await?;
+        topic.unmute(&self.subscriber, 0);
+        let people = {
+            // Never closed.
+            let _turn = hub.turns.acquire().await;
+            match named {
+                Some(named) => {
+                    let named: Vec<UserId> = named.iter().copied().collect();
+                    presence::store::visible_among(hub.db(), viewer_id, &named).await?
+                }
+                None => presence::store::acquaintances(hub.db(), viewer_id, presence::MAX_TOLD_AT_FIRST).await?,
+            }
+        };
+        let mut first = HashMap::with_capacity(people.len());
+        let mut renderer = Renderer::new(Arc::clone(&self.operation));
+        for people in people.chunks(presence::store::CHUNK) {
+            let (states, rows) = {
+                let _turn = hub.turns.acquire().await;
+                let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
+                (
+                    hub.presence.certain_states(hub.db(), people).await?,
+                    rows.all(hub.db().read()).await.map_err(Error::from)?,
+                )
+            };
+            let Some(states) = states else {
+                // It is told when it is known.
+                people.iter().for_each(|person| hub.presence.watchers.keep_for(&watcher, *person));
+                continue;
+            };
+            for row in rows {
+                let Some(state) = states.get(&row.id) else { continue };
+                first.insert(row.id, *state == presence::State::Online);
+                let told = presence::graphql::Presence::new(User::new(Arc::new(row)), *state);
+                self.put(renderer.render(Root::Presence(Box::new(told))).await).await?;
+            }
+        }
+        hub.presence.watchers.start(&watcher, first);
+        Ok(())
+    }
+
+    /// Registers to hear who comes and goes.
+    fn watch(&self, scope: Scope, ear: Ear, started: bool) -> Result<Arc<Watcher>, Stop> {
+        let prepared = self.operation.prepared();
+        let shared = sharing::is_presence_shareable(&prepared.document.document, prepared.operation_name.as_deref());
+        let (key, operation) = self.group(ear, shared);
+        let watchers = &self.hub.presence.watchers;
+        watchers.register(&self.subscriber, scope, key, &operation, started).ok_or(Stop::Closed)
     }
 
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
@@ -258,6 +323,10 @@ impl Start {
             }
         }
         drop(pin);
+        if self.mentions("Presence") {
+            self.watch(Scope::Everybody, Ear::Everything, true)?;
+            hub.presence.begin_to_watch().await;
+        }
         Ok(())
     }
 
@@ -280,6 +349,21 @@ impl Start {
     }
 
     fn sit_in(&self, topic: &Arc<Topic>, ear: Ear, shared: bool) -> Result<(), Stop> {
+        let (key, operation) = self.group(ear, shared);
+        let listening = Listening {
+            key,
+            operation,
+            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.wants_state(),
+            wants_typing: !ear.is_everything() || self.mentions("TypingEvent"),
+        };
+        match topic.seat(&self.subscriber, &listening) {
+            true => Ok(()),
+            false => Err(Stop::Closed),
+        }
+    }
+
+    /// With whom an execution is shared, and which.
+    fn group(&self, ear: Ear, shared: bool) -> (Arc<GroupKey>, Arc<Operation>) {
         let prepared = self.operation.prepared();
         let document = &prepared.document.document;
         let name = prepared.operation_name.as_deref();
@@ -290,24 +374,25 @@ impl Start {
             .filter(|(name, _)| below.contains(name.as_str()))
             .map(|(name, value)| (name.to_string(), value.clone().into_json().unwrap_or_default()))
             .collect();
-        let listening = Listening {
-            key: Arc::new(GroupKey {
-                ear,
-                document: prepared.document.id,
-                operation_name: prepared.operation_name.clone(),
-                variables: serde_json::Value::from(variables).to_string(),
-                viewer: (!shared).then_some(self.subscriber.viewer),
-            }),
-            operation: match shared {
-                true => Arc::new(self.operation.for_everybody()),
-                false => Arc::clone(&self.operation),
-            },
-            wants_state: matches!(ear, Ear::Everything | Ear::EverythingElse) && self.wants_state(),
+        let key = GroupKey {
+            ear,
+            document: prepared.document.id,
+            operation_name: prepared.operation_name.clone(),
+            variables: serde_json::Value::from(variables).to_string(),
+            viewer: (!shared).then_some(self.subscriber.viewer),
         };
-        match topic.seat(&self.subscriber, &listening) {
-            true => Ok(()),
-            false => Err(Stop::Closed),
-        }
+        let operation = match shared {
+            true => Arc::new(self.operation.for_everybody()),
+            false => Arc::clone(&self.operation),
+        };
+        (Arc::new(key), operation)
+    }
+
+    /// Whether something of a kind of event is asked for on `events`.
+    fn mentions(&self, member: &str) -> bool {
+        let prepared = self.operation.prepared();
+        let name = prepared.operation_name.as_deref();
+        sharing::mentions_event(&prepared.document.document, name, &self.source, member)
     }
 
     fn is_shareable(&self) -> bool {
@@ -317,9 +402,7 @@ impl Start {
 
     /// Whether it asks for what messages and read positions make of a conversation.
     fn wants_state(&self) -> bool {
-        let prepared = self.operation.prepared();
-        let (document, name) = (&prepared.document.document, prepared.operation_name.as_deref());
-        sharing::mentions_conversation_changed(document, name, &self.source)
+        self.mentions("ConversationChanged")
     }
 
     /// A conversation as it is when this is rendered.

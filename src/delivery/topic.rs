@@ -13,7 +13,7 @@ use bytes::Bytes;
 use entity::{ConversationId, Timestamp, UserId};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
-use tokio::sync::OnceCell;
+use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
     cursor::EventCursor,
@@ -26,14 +26,16 @@ use super::{
     operation::{Operation, Renderer},
     outbox::{Closed, Outbox, Outgoing},
     subscribe,
+    typists::{Over, Typists},
 };
 use crate::{
     auth::Viewer,
     conversations::graphql::{MemberEdge, ReadReceipt, int},
-    events::{Delivery, Event, Topic as Key, log},
+    events::{Delivery, Event, MessageChange, Topic as Key, log},
     graphql::ids::GlobalId,
     messages::graphql::{Message, MessageEvent},
     server::metrics::{DELIVERIES, GAPS_REPAIRED},
+    typing::graphql::TypingEvent,
     users::graphql::User,
 };
 
@@ -45,6 +47,8 @@ const N_REMEMBERED: usize = 256;
 const N_RENDERING: usize = 16;
 /// How long changes of a conversation's state (its last message, its unread count) are gathered before it is told.
 const GATHERING: Duration = Duration::from_millis(250);
+/// Least time between two looks at whose typing is over.
+const ENDING: Duration = Duration::from_millis(20);
 /// Events without a number that are held for one seat; past that its client is cut off and resumes.
 const MAX_HELD: usize = 256;
 
@@ -128,6 +132,11 @@ impl Subscriber {
         self.last_told.load(Ordering::Relaxed)
     }
 
+    /// Whether it has given up its seats.
+    pub fn has_left(&self) -> bool {
+        self.seats.lock().is_none()
+    }
+
     /// Gives up every seat; takes none any more.
     pub fn leave(self: &Arc<Self>) -> Vec<Arc<Topic>> {
         let topics = self.seats.lock().take().unwrap_or_default();
@@ -145,6 +154,10 @@ pub enum Ear {
     Messages,
     /// `readReceipts`.
     Reads,
+    /// `typing`.
+    Typing,
+    /// `presence`: nothing of a topic.
+    Presence,
     /// `events`: all of it.
     Everything,
     /// `events`: messages and read receipts, rendered once for everybody.
@@ -154,18 +167,24 @@ pub enum Ear {
 }
 
 impl Ear {
-    pub(super) fn is_everything(self) -> bool {
+    pub fn is_everything(self) -> bool {
         matches!(self, Self::Everything | Self::EverythingShared | Self::EverythingElse)
     }
 
     fn hears(self, event: &Event) -> bool {
         let is_shared_kind = matches!(
             event,
-            Event::Message { .. } | Event::ReadMoved { .. } | Event::MemberChanged { .. } | Event::MemberRemoved { .. }
+            Event::Message { .. }
+                | Event::ReadMoved { .. }
+                | Event::Typing { .. }
+                | Event::MemberChanged { .. }
+                | Event::MemberRemoved { .. }
         );
         match self {
             Self::Messages => matches!(event, Event::Message { .. }),
             Self::Reads => matches!(event, Event::ReadMoved { .. }),
+            Self::Typing => matches!(event, Event::Typing { .. }),
+            Self::Presence => false,
             Self::Everything => true,
             Self::EverythingShared => is_shared_kind,
             Self::EverythingElse => !is_shared_kind,
@@ -192,6 +211,8 @@ struct Group {
     seats: Mutex<Vec<Seat>>,
     /// Whether a change of the conversation's state is worth telling.
     wants_state: bool,
+    /// Whether typing is.
+    wants_typing: bool,
     /// Whether telling it is already under way.
     gathering: std::sync::atomic::AtomicBool,
 }
@@ -224,6 +245,7 @@ pub struct Listening {
     pub key: Arc<GroupKey>,
     pub operation: Arc<Operation>,
     pub wants_state: bool,
+    pub wants_typing: bool,
 }
 
 pub struct Topic {
@@ -264,6 +286,10 @@ struct State {
     reads: HashMap<UserId, i64>,
     /// Read positions that moved up to this id of the log are from before.
     read_floor: i64,
+    /// Who types, once somebody did.
+    typists: Option<Box<Typists>>,
+    /// Whether a task waits for the end of somebody's typing.
+    ending: bool,
 }
 
 impl Topic {
@@ -337,6 +363,7 @@ impl Topic {
                 renderer: tokio::sync::Mutex::new(Renderer::new(Arc::clone(&listening.operation))),
                 seats: Mutex::default(),
                 wants_state: listening.wants_state,
+                wants_typing: listening.wants_typing,
                 gathering: false.into(),
             })
         });
@@ -413,7 +440,7 @@ impl Topic {
                 // What has a number is read from the log, the others are brought again by the reconciler.
                 state.n_done += 1;
                 state.behind |= delivery.position.is_some();
-                state.lost |= delivery.position.is_none();
+                state.lost |= delivery.position.is_none() && delivery.log_id.is_some();
             }
         }
         self.work();
@@ -512,7 +539,7 @@ impl Topic {
         self.cut(&hub, delivery);
         let groups: Vec<_> = {
             let state = self.state.lock();
-            state.groups.values().filter(|group| group.ear.hears(&delivery.event)).cloned().collect()
+            state.groups.values().filter(|group| group.hears(&delivery.event)).cloned().collect()
         };
         let hub = &hub;
         if let [group] = &groups[..] {
@@ -523,6 +550,10 @@ impl Topic {
                 .await;
         }
         self.tell_state(hub, &delivery.event);
+        self.mind_typists(delivery);
+        if let (Key::User(viewer_id), Event::FriendshipChanged { other_id }) = (self.key, &delivery.event) {
+            hub.presence.watchers.look_at(viewer_id, *other_id);
+        }
         if let Event::ConversationJoined { conversation_id, after } = delivery.event {
             for group in &groups {
                 for subscriber in group.subscribers() {
@@ -530,6 +561,55 @@ impl Topic {
                 }
             }
         }
+    }
+
+    /// Ends the typing of who has sent their message or is gone, and sees to the end of that which has begun.
+    fn mind_typists(self: &Arc<Self>, delivery: &Delivery) {
+        let mut state = self.state.lock();
+        let Some(typists) = &mut state.typists else { return };
+        let over = match &delivery.event {
+            Event::Message { change: MessageChange::Added, message, sender, .. } => {
+                typists.spoke(sender.id, message.created_at, Instant::now())
+            }
+            Event::MemberRemoved { user_id, .. } => typists.of(*user_id),
+            _ => None,
+        };
+        let begins_to_wait = typists.next_end().is_some() && !std::mem::replace(&mut state.ending, true);
+        drop(state);
+        if let Some(over) = over {
+            self.end_typing(over);
+        }
+        if begins_to_wait {
+            tokio::spawn(Arc::clone(self).end_typing_in_time());
+        }
+    }
+
+    /// Ends typing when its time is over, one after the other, until nobody types.
+    async fn end_typing_in_time(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.state.lock();
+                let next = state.typists.as_ref().and_then(|typists| typists.next_end());
+                if next.is_none() || state.groups.is_empty() {
+                    state.ending = false;
+                    return;
+                }
+                next
+            };
+            let Some(next) = next else { return };
+            // The ends of before have been told by then, or soon will be.
+            tokio::time::sleep_until(next.max(Instant::now() + ENDING)).await;
+            let over = self.state.lock().typists.as_ref().map(|typists| typists.expired(Instant::now()));
+            over.into_iter().flatten().for_each(|over| self.end_typing(over));
+        }
+    }
+
+    /// Tells the listeners here that somebody stopped to type. It happens here: no bus brings it.
+    fn end_typing(self: &Arc<Self>, Over { user, said_at }: Over) {
+        let (Key::Conversation(conversation_id), Some(hub)) = (self.key, self.hub.upgrade()) else { return };
+        let event = Event::Typing { conversation_id, user, typing: false, said_at };
+        let occurred_at = hub.now();
+        self.receive(Arc::new(Delivery { topic: self.key, position: None, log_id: None, occurred_at, event }));
     }
 
     /// Ends the delivery to those whom an event puts out of the conversation, before anybody hears of it.
@@ -625,6 +705,9 @@ impl State {
             *told = (*told).max(*sequence);
             return is_news;
         }
+        if let Event::Typing { user, typing, said_at, .. } = &delivery.event {
+            return self.typists.get_or_insert_default().is_news(user, *typing, *said_at, Instant::now());
+        }
         let Some(log_id) = delivery.log_id else { return true };
         if self.remembered.contains(&log_id) {
             return false;
@@ -638,7 +721,14 @@ impl State {
 }
 
 impl Group {
+    fn hears(&self, event: &Event) -> bool {
+        self.ear.hears(event) && (self.wants_typing || !matches!(event, Event::Typing { .. }))
+    }
+
     async fn tell(&self, hub: &Arc<Hub>, delivery: &Delivery) {
+        if let Event::Typing { user, .. } = &delivery.event {
+            return self.tell_typing(hub, delivery, user.id).await;
+        }
         let Some(root) = root(hub, self.ear, delivery, hub.watermark()) else { return };
         // Rendered for nobody would be in vain.
         if !self.seats.lock().iter().any(|seat| seat.subscriber.may_hear(&delivery.event)) {
@@ -667,6 +757,28 @@ impl Group {
         metrics::counter!(DELIVERIES).increment(n_told);
     }
 
+    /// Tells everybody but the author. Who still catches up or has little room left is passed over: it is no loss.
+    async fn tell_typing(&self, hub: &Arc<Hub>, delivery: &Delivery, author_id: UserId) {
+        let has_room = |seat: &Seat| {
+            matches!(seat.hearing, Hearing::After(_))
+                && seat.subscriber.viewer.user_id() != author_id
+                && !seat.subscriber.outbox.is_half_full()
+        };
+        if !self.seats.lock().iter().any(has_room) {
+            return;
+        }
+        let Some(root) = root(hub, self.ear, delivery, hub.watermark()) else { return };
+        let payload = self.renderer.lock().await.render(root).await;
+        let second = hub.second();
+        let mut n_told = 0;
+        for seat in self.seats.lock().iter().filter(|seat| has_room(seat)) {
+            seat.subscriber.offer(&payload);
+            seat.subscriber.told_at(second);
+            n_told += 1;
+        }
+        metrics::counter!(DELIVERIES).increment(n_told);
+    }
+
     fn subscribers(&self) -> Vec<Arc<Subscriber>> {
         self.seats.lock().iter().map(|seat| Arc::clone(&seat.subscriber)).collect()
     }
@@ -691,7 +803,8 @@ pub fn root(hub: &Hub, ear: Ear, delivery: &Delivery, watermark: i64) -> Option<
     Some(match (ear, wire) {
         (Ear::Messages, WireEvent::Message(event)) => Root::Message(Box::new(event)),
         (Ear::Reads, WireEvent::Read(receipt)) => Root::Read(Box::new(receipt)),
-        (Ear::Messages | Ear::Reads, _) => return None,
+        (Ear::Typing, WireEvent::Typing(event)) => Root::Typing(Box::new(event)),
+        (Ear::Messages | Ear::Reads | Ear::Typing | Ear::Presence, _) => return None,
         (Ear::Everything | Ear::EverythingShared | Ear::EverythingElse, wire) => {
             envelope(hub.epoch(), watermark, delivery.occurred_at, wire)
         }
@@ -729,6 +842,11 @@ pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
         Event::MemberRemoved { conversation_id, user_id } => WireEvent::MemberRemoved(MemberRemoved {
             conversation_id: conversation_id.encode(),
             user_id: user_id.encode(),
+        }),
+        Event::Typing { conversation_id, user, typing, .. } => WireEvent::Typing(TypingEvent {
+            conversation_id: conversation_id.encode(),
+            user: User::new(Arc::clone(user)),
+            typing: *typing,
         }),
         Event::InviteChanged { invite_id } => WireEvent::Invite(InviteChanged(*invite_id)),
         Event::FriendshipChanged { other_id } => WireEvent::Friendship(FriendshipChanged(*other_id)),

@@ -10,10 +10,11 @@
 //! | [`Event::ReadMoved`] | the members of the conversation who want read receipts; when hidden, nobody: it moves the
 //! reader's own unread count |
 //! | [`Event::InviteChanged`] | the inviter and the invitee, each by their own copy |
-//! | [`Event::FriendshipChanged`] | the two people, each by their own copy |
+//! | [`Event::FriendshipChanged`] | the two people, each by their own copy; with a new name, all friends and oneself |
 //! | [`Event::ConversationJoined`] | who joined |
 //! | [`Event::ConversationRemoved`] | who left, was removed, or was in it when it was deleted |
 //! | [`Event::SessionRevoked`] | every process, and the person's devices |
+//! | [`Event::Typing`] | the members of the conversation but the author; never logged, see [`signal`] |
 //! | [`Event::ReceiptsSwitched`] | every process |
 //!
 //! A verb writes its rows and its events in one [`Transaction`]; they leave for the bus after the commit, never
@@ -21,6 +22,7 @@
 
 pub mod bus;
 pub mod log;
+mod signal;
 mod transaction;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, member, message, user};
 use serde::{Deserialize, Serialize};
 
+pub use signal::signal;
 pub use transaction::Transaction;
 
 /// Whose ears an event is for, and the name of a channel of the bus.
@@ -72,7 +75,7 @@ pub enum Event {
     },
     /// An invite to or by the person appeared or changed.
     InviteChanged { invite_id: InviteId },
-    /// How the person stands to another changed.
+    /// How the person stands to another changed, or what the other (or the person) is called.
     FriendshipChanged { other_id: UserId },
     /// The person is in a conversation that they were not in before; they hear of what has a number above `after`.
     ConversationJoined { conversation_id: ConversationId, after: i64 },
@@ -80,6 +83,8 @@ pub enum Event {
     ConversationRemoved { conversation_id: ConversationId },
     /// A session ended; its tokens are dead by themselves at `forget_at`.
     SessionRevoked { session_id: SessionId, forget_at: Timestamp },
+    /// Somebody began to type, goes on, or stopped. Is told and forgotten: it has no row in the log and no number.
+    Typing { conversation_id: ConversationId, user: Arc<user::Model>, typing: bool, said_at: Timestamp },
     /// A person wants read receipts from now on, or none any more.
     ReceiptsSwitched { user_id: UserId, on: bool },
 }

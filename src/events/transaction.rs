@@ -18,11 +18,13 @@ pub struct Transaction<'a> {
     app: &'a App,
     tx: DatabaseTransaction,
     deliveries: Vec<Arc<Delivery>>,
+    /// Something waits in the outbox of mails.
+    has_mails: bool,
 }
 
 impl<'a> Transaction<'a> {
     pub async fn begin(app: &'a App) -> Result<Self, Error> {
-        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new() })
+        Ok(Self { app, tx: app.db.begin().await?, deliveries: Vec::new(), has_mails: false })
     }
 
     pub fn app(&self) -> &'a App {
@@ -69,6 +71,7 @@ impl<'a> Transaction<'a> {
         let occurred_at = self.app.clock.now();
         for chunk in events.chunks(ROWS_AT_ONCE) {
             let rows = chunk.iter().map(|(user_id, event)| row_of(Topic::User(*user_id), None, event, occurred_at));
+            let rows: Vec<event::ActiveModel> = rows.collect::<Result<_, Error>>()?;
             let mut written = event::Entity::insert_many(rows).exec_with_returning(&self.tx).await?;
             written.sort_unstable_by_key(|row| row.id);
             let in_order = written.iter().map(|row| row.user_id).eq(chunk.iter().map(|(user_id, _)| Some(*user_id)));
@@ -84,16 +87,24 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
+    /// For [`crate::mails::queue`]: whoever sends mails is woken after the commit.
+    pub(crate) fn wake_mails(&mut self) {
+        self.has_mails = true;
+    }
+
     /// Makes it all true, then hands the events to the bus.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
         self.app.bus.publish(self.deliveries);
+        if self.has_mails {
+            self.app.mails.wake();
+        }
         Ok(())
     }
 
     async fn write(&mut self, topic: Topic, position: Option<i64>, event: Event) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
-        let row = row_of(topic, position, &event, occurred_at);
+        let row = row_of(topic, position, &event, occurred_at)?;
         let inserted = event::Entity::insert(row).exec(&self.tx).await?;
         let delivery = Delivery { topic, position, log_id: Some(inserted.last_insert_id), occurred_at, event };
         if let Event::SessionRevoked { .. } | Event::ReceiptsSwitched { .. } = delivery.event {
@@ -104,9 +115,14 @@ impl<'a> Transaction<'a> {
     }
 }
 
-fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Timestamp) -> event::ActiveModel {
+fn row_of(
+    topic: Topic,
+    position: Option<i64>,
+    event: &Event,
+    occurred_at: Timestamp,
+) -> Result<event::ActiveModel, Error> {
     let mut row = event::ActiveModel {
-        kind: Set(kind_of(event)),
+        kind: Set(kind_of(event)?),
         position: Set(position),
         created_at: Set(occurred_at),
         ..Default::default()
@@ -132,13 +148,13 @@ fn row_of(topic: Topic, position: Option<i64>, event: &Event, occurred_at: Times
         }
         Event::ConversationRemoved { conversation_id } => row.joined_id = Set(Some(*conversation_id)),
         Event::SessionRevoked { session_id, .. } => row.session_id = Set(Some(*session_id)),
-        Event::ReceiptsSwitched { .. } => {}
+        Event::ReceiptsSwitched { .. } | Event::Typing { .. } => {}
     }
-    row
+    Ok(row)
 }
 
-fn kind_of(event: &Event) -> event::Kind {
-    match event {
+fn kind_of(event: &Event) -> Result<event::Kind, Error> {
+    Ok(match event {
         Event::Message { change: MessageChange::Added, .. } => event::Kind::MessageAdded,
         Event::Message { change: MessageChange::Edited, .. } => event::Kind::MessageEdited,
         Event::Message { change: MessageChange::Deleted, .. } => event::Kind::MessageDeleted,
@@ -154,5 +170,6 @@ fn kind_of(event: &Event) -> event::Kind {
         Event::ConversationRemoved { .. } => event::Kind::ConversationRemoved,
         Event::SessionRevoked { .. } => event::Kind::SessionRevoked,
         Event::ReceiptsSwitched { .. } => event::Kind::ReceiptsSwitched,
-    }
+        Event::Typing { .. } => return Err(Error::internal("typing is not logged")),
+    })
 }

@@ -88,6 +88,13 @@ pub async fn unblock(app: &App, viewer: &Viewer, user_id: UserId) -> Outcome<Vis
     Ok(user)
 }
 
+/// Tells somebody's friends, and their own devices, that they go by another name.
+pub async fn tell_of_new_name(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Error> {
+    let mut hearers = store::friend_ids(tx, user_id).await?;
+    hearers.push(user_id);
+    tx.record_personal_to_each(&hearers, &Event::FriendshipChanged { other_id: user_id }).await
+}
+
 async fn record_changed(tx: &mut Transaction<'_>, user_id: UserId, other_id: UserId) -> Result<(), Error> {
     tx.record_personal(user_id, Event::FriendshipChanged { other_id }).await
 }

@@ -9,6 +9,7 @@
 //! | [`actions::befriend`] | two friendship rows | `FriendshipChanged` to both |
 //! | [`actions::remove`] | deletes both, closes the conversation | `FriendshipChanged` to both |
 //! | [`actions::block`] | the same if they were friends; revokes the own invite, hides theirs | `FriendshipChanged` to the blocker; to the other only if they were friends, as by `remove` |
+//! | [`actions::tell_of_new_name`] | nothing | `FriendshipChanged` to all friends and the person themselves |
 //! | [`actions::unblock`] | deletes the block | `FriendshipChanged` to the blocker |
 //!
 //! Whatever changes how two people stand to each other first takes the lock of their [`types::Pair`], so that an

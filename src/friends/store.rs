@@ -2,7 +2,7 @@
 
 use entity::{ConversationId, Timestamp, UserId, block, friendship};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, TryInsertResult,
+    ActiveValue::Set, ColumnTrait, EntityTrait, ExprTrait, PaginatorTrait, QueryFilter, QuerySelect, TryInsertResult,
     sea_query::SimpleExpr,
 };
 use uuid::Uuid;
@@ -38,6 +38,10 @@ pub async fn blocks(tx: &Transaction<'_>, viewer_id: UserId, other_id: UserId) -
         }
     }
     Ok(blocks)
+}
+
+pub async fn has_blocked(db: &Db, blocker_id: UserId, blocked_id: UserId) -> Result<bool, Error> {
+    Ok(block::Entity::find_by_id((blocker_id, blocked_id)).one(db.read()).await?.is_some())
 }
 
 pub(super) async fn insert_friendship(
@@ -93,6 +97,13 @@ pub(super) async fn friends(
     use friendship::{Column, Entity};
     let query = Entity::find().filter(Column::UserId.eq(user_id));
     Ok(request.page(request.newest_first(query, Column::Since, Column::FriendId).all(db.read()).await?))
+}
+
+/// All of a person's friends.
+pub(super) async fn friend_ids(tx: &Transaction<'_>, user_id: UserId) -> Result<Vec<UserId>, Error> {
+    use friendship::{Column, Entity};
+    let query = Entity::find().select_only().column(Column::FriendId).filter(Column::UserId.eq(user_id));
+    Ok(query.into_tuple().all(tx.db()).await?)
 }
 
 pub(super) async fn count_friends(db: &Db, user_id: UserId) -> Result<u64, Error> {

@@ -37,7 +37,9 @@ pub async fn lock_sender(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Er
     lock(tx, &[user_id.0.as_bytes().as_slice()]).await
 }
 
-async fn lock(tx: &Transaction<'_>, name: &[&[u8]]) -> Result<(), Error> {
+/// Waits for the lock of a name and holds it until the transaction ends. Names are without structure: two that end up
+/// with one key only wait for each other once more.
+pub async fn lock(tx: &Transaction<'_>, name: &[&[u8]]) -> Result<(), Error> {
     if tx.db().get_database_backend() != DatabaseBackend::Postgres {
         return Ok(());
     }

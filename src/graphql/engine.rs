@@ -303,8 +303,10 @@ impl Engine {
     async fn run(&self, prepared: Prepared, context: RequestContext) -> Executed {
         let request_id = Arc::clone(&context.request_id);
         let fields = match prepared.kind {
-            OperationType::Mutation => prepared.outline().map(|outline| outline.root_fields.clone()),
-            OperationType::Query | OperationType::Subscription => None,
+            OperationType::Mutation if self.app.rate_limits.are_on() => {
+                prepared.outline().map(|outline| outline.root_fields.clone())
+            }
+            OperationType::Mutation | OperationType::Query | OperationType::Subscription => None,
         };
         let caller = context.caller;
         let request = self.request(prepared, context, CurrentLoaders::new(&self.app));

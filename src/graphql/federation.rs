@@ -12,7 +12,10 @@ use super::{
     viewer,
 };
 use crate::{
-    conversations::graphql::DirectConversation, error::Error, invites::graphql::Invite, messages::graphql::Message,
+    conversations::graphql::{DirectConversation, Group},
+    error::Error,
+    invites::graphql::Invite,
+    messages::graphql::Message,
     users::graphql::User,
 };
 
@@ -20,7 +23,7 @@ use crate::{
 const MAX_ENTITIES: usize = 1000;
 
 /// What other subgraphs may refer to. The viewer and their sessions are nobody else's business.
-const ENTITIES: [&str; 4] = ["DirectConversation", "Invite", "Message", "User"];
+const ENTITIES: [&str; 5] = ["DirectConversation", "Group", "Invite", "Message", "User"];
 
 /// Types that several subgraphs have alike.
 const SHARED: [&str; 1] = ["PageInfo"];
@@ -108,6 +111,7 @@ struct Service {
 #[graphql(name = "_Entity")]
 enum Entity {
     Direct(DirectConversation),
+    Group(Group),
     Invite(Invite),
     Message(Message),
     User(User),
@@ -118,6 +122,7 @@ impl Entity {
     fn of(name: &str, node: Node) -> Option<Self> {
         match (name, node) {
             ("DirectConversation", Node::Conversation(direct)) => Some(Self::Direct(direct)),
+            ("Group", Node::Group(group)) => Some(Self::Group(group)),
             ("Invite", Node::Invite(invite)) => Some(Self::Invite(invite)),
             ("Message", Node::Message(message)) => Some(Self::Message(message)),
             ("User", Node::User(user)) => Some(Self::User(user)),

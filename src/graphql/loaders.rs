@@ -13,9 +13,14 @@ use std::{
 };
 
 use dataloader::{BatchFn, cached::Loader};
+use entity::UserId;
 use parking_lot::Mutex;
 
-use crate::{db::Db, error::Error};
+use crate::{
+    db::Db,
+    error::Error,
+    presence::{Presence, State},
+};
 
 /// A key that something can be loaded by. The id newtypes are keys; what depends on the viewer has the viewer in its
 /// key.
@@ -32,12 +37,13 @@ type KeyLoader<K> = Loader<K, Loaded<K>, Batch>;
 /// The loaders of one operation, made when first used.
 pub struct Loaders {
     db: Db,
+    presence: Arc<Presence>,
     loaders: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Loaders {
-    pub fn new(db: Db) -> Self {
-        Self { db, loaders: Mutex::default() }
+    pub fn new(db: Db, presence: Arc<Presence>) -> Self {
+        Self { db, presence, loaders: Mutex::default() }
     }
 
     /// What the key stands for, if it exists.
@@ -59,6 +65,20 @@ impl Loaders {
         self.loader::<K>().prime(key, Ok(Some(value))).await;
     }
 
+    /// How somebody is. Not all of it is in the database, so it is no [`Key`].
+    pub async fn presence(&self, user_id: UserId) -> Result<State, Error> {
+        let loader = {
+            let mut loaders = self.loaders.lock();
+            let loader = loaders.entry(TypeId::of::<PresenceBatch>()).or_insert_with(|| {
+                let batch = PresenceBatch { db: self.db.clone(), presence: Arc::clone(&self.presence) };
+                let loader: PresenceLoader = Loader::new(batch).with_max_batch_size(1000);
+                Arc::new(loader)
+            });
+            loader.downcast_ref::<PresenceLoader>().expect("the map is keyed by the type of the batch").clone()
+        };
+        loader.try_load(user_id).await.map_err(Error::internal)?
+    }
+
     fn loader<K: Key>(&self) -> KeyLoader<K> {
         let mut loaders = self.loaders.lock();
         let loader = loaders.entry(TypeId::of::<K>()).or_insert_with(|| {
@@ -78,6 +98,22 @@ impl<K: Key> BatchFn<K, Loaded<K>> for Batch {
         match K::load(&self.db, keys).await {
             Ok(mut found) => keys.iter().map(|key| (*key, Ok(found.remove(key)))).collect(),
             Err(error) => keys.iter().map(|key| (*key, Err(error.clone()))).collect(),
+        }
+    }
+}
+
+type PresenceLoader = Loader<UserId, Result<State, Error>, PresenceBatch>;
+
+struct PresenceBatch {
+    db: Db,
+    presence: Arc<Presence>,
+}
+
+impl BatchFn<UserId, Result<State, Error>> for PresenceBatch {
+    async fn load(&mut self, keys: &[UserId]) -> HashMap<UserId, Result<State, Error>> {
+        match self.presence.states(&self.db, keys).await {
+            Ok(states) => states.into_iter().map(|(id, state)| (id, Ok(state))).collect(),
+            Err(error) => keys.iter().map(|id| (*id, Err(error.clone()))).collect(),
         }
     }
 }

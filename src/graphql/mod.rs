@@ -77,6 +77,7 @@ pub struct Mutation(
     crate::invite_links::graphql::InviteLinkMutation,
     crate::messages::graphql::MessageMutation,
     crate::conversations::graphql::ConversationMutation,
+    crate::typing::graphql::TypingMutation,
 );
 
 /// Everything that can be listened to.
@@ -85,6 +86,8 @@ pub struct Subscription(
     crate::delivery::graphql::EventSubscription,
     crate::messages::graphql::MessageSubscription,
     crate::conversations::graphql::ConversationSubscription,
+    crate::presence::graphql::PresenceSubscription,
+    crate::typing::graphql::TypingSubscription,
 );
 
 /// The schema with all that resolvers ask the context for, except what is the request's.
@@ -186,13 +189,13 @@ pub struct CurrentLoaders {
 
 impl CurrentLoaders {
     pub fn new(app: &Arc<App>) -> Arc<Self> {
-        let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone())));
+        let current = parking_lot::Mutex::new(Arc::new(Loaders::new(app.db.clone(), Arc::clone(&app.presence))));
         Arc::new(Self { app: Arc::clone(app), current, signed_in: parking_lot::Mutex::new(None) })
     }
 
     /// Forgets what was loaded.
     pub fn renew(&self) {
-        *self.current.lock() = Arc::new(Loaders::new(self.app.db.clone()));
+        *self.current.lock() = Arc::new(Loaders::new(self.app.db.clone(), Arc::clone(&self.app.presence)));
     }
 
     fn get(&self) -> Arc<Loaders> {

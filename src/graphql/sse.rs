@@ -44,6 +44,7 @@ use crate::{
         self, Subscription,
         outbox::{Closed, Outgoing},
     },
+    presence::Connected,
     server::{
         ServerState,
         addresses::Place,
@@ -135,6 +136,8 @@ struct Events {
     reader: Reader,
     _subscription: Subscription,
     watch: Option<Watch>,
+    /// Somebody is there for as long as they listen.
+    _connected: Option<Connected>,
     /// When the access token dies.
     expires_at: Option<(Instant, Timestamp)>,
     keep_alive_at: Instant,
@@ -168,6 +171,7 @@ impl Events {
             reader,
             _subscription: subscription,
             watch,
+            _connected: caller.viewer().ok().map(|viewer| state.app.presence.connected(viewer.user_id())),
             expires_at,
             // At once: the comment brings the headers through proxies that wait for a first byte.
             keep_alive_at: Instant::now(),

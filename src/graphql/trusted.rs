@@ -238,7 +238,7 @@ mod tests {
             ("a.graphql", "{ server { version }", "Syntax error at line 1"),
             ("a.graphql", "query A { server { version } } query B { viewer { secret } }", "Unknown field \"secret\""),
             ("a.graphql", "subscription { nothing }", "Unknown field \"nothing\""),
-            ("a.graphql", "query($n: Boolean) { user(username: $n) { id } }", "\"n\""),
+            ("a.graphql", "query($n: Nothing) { user(username: $n) { id } }", "Nothing"),
             ("a.graphql", "{ server { limits { ...F } } } fragment F on Query { ...F }", "F"),
             ("a.graphql", "", "Syntax error"),
             ("a.json", "[]", "neither a manifest nor"),

@@ -3,18 +3,21 @@
 use std::{collections::HashMap, sync::Arc};
 
 use entity::{
-    InviteId, Timestamp, UserId,
+    InviteId, Timestamp, UserId, conversation,
     invite::{self, Column, Entity, Status},
+    user,
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
 use super::types::{Answer, InviteStatus, Role, next};
 use crate::{
+    accounts,
     app::App,
-    auth::Viewer,
+    auth::{MailToken, Viewer},
     error::{Error, Outcome, Refusal, UserErrorCode},
     events::Transaction,
-    friends::types::Pair,
+    friends::{self, types::Pair},
+    mails::letters::Invitation,
 };
 
 /// The invites that somebody may know of: their own, and those to them that are not hidden. Every list is restricted
@@ -64,17 +67,12 @@ pub async fn visible_invites(
 #[derive(Debug)]
 pub struct PendingInvite {
     row: invite::Model,
-    invitee_id: UserId,
     next: Status,
 }
 
 impl PendingInvite {
     pub(super) fn row(&self) -> &invite::Model {
         &self.row
-    }
-
-    pub(super) fn invitee_id(&self) -> UserId {
-        self.invitee_id
     }
 
     pub(super) fn next(&self) -> Status {
@@ -96,8 +94,10 @@ pub async fn answerable(
     let find = || Entity::find_by_id(id).filter(visible_to(viewer.user_id())).one(tx.db());
     let not_found = || Refusal::new(UserErrorCode::NotFound, "There is no such invite.").of_field("inviteId");
     let row = find().await?.ok_or_else(not_found)?;
-    let invitee_id = row.invitee_id.ok_or_else(not_found)?;
-    Pair::of(row.inviter_id, invitee_id).lock(tx).await?;
+    // Of an invite that nobody has claimed there is no pair: only the inviter sees it, and only to take it back.
+    if let Some(invitee_id) = row.invitee_id {
+        Pair::of(row.inviter_id, invitee_id).lock(tx).await?;
+    }
     // As it is under the lock.
     let row = find().await?.ok_or_else(not_found)?;
     answerable_row(row, viewer, answer, now)
@@ -113,8 +113,74 @@ pub(super) fn answerable_row(
 ) -> Outcome<PendingInvite> {
     let role = role_of(&row, viewer);
     let next = next(status_of(&row, now), role, answer).map_err(Refusal::from)?;
-    let invitee_id = row.invitee_id.ok_or_else(|| Error::internal("a pending invite to nobody was answered"))?;
-    Ok(PendingInvite { row, invitee_id, next })
+    Ok(PendingInvite { row, next })
+}
+
+/// A token from a mail that names a pending invite which nobody has claimed. Only this gate makes one; somebody else may
+/// still be faster.
+#[derive(Debug)]
+pub struct Claim {
+    pub(super) row: invite::Model,
+    pub(super) token_hash: Vec<u8>,
+    field: &'static str,
+}
+
+impl Claim {
+    /// The same for unknown, used, expired and revoked ones.
+    pub(super) fn refusal(&self) -> Refusal {
+        invalid_token(self.field)
+    }
+
+    pub(super) fn field(&self) -> &'static str {
+        self.field
+    }
+}
+
+/// The gate to an email invite, by the token that came in `field` of the mutation's input: refused with `INVALID_TOKEN`.
+pub async fn claimable(app: &App, token: &str, field: &'static str) -> Outcome<Claim> {
+    let token_hash = MailToken::received(token).ok_or_else(|| invalid_token(field))?.hash();
+    let query = Entity::find().filter(unclaimed(&token_hash, app.clock.now()));
+    let row = query.one(app.db.read()).await?.ok_or_else(|| invalid_token(field))?;
+    Ok(Claim { row, token_hash, field })
+}
+
+/// What makes an email invite one that its token can still claim.
+pub(super) fn unclaimed(token_hash: &[u8], now: Timestamp) -> Condition {
+    Condition::all()
+        .add(Column::TokenHash.eq(token_hash))
+        .add(Column::InviteeId.is_null())
+        .add(Column::Status.eq(Status::Pending))
+        .add(Column::ExpiresAt.gt(now))
+}
+
+fn invalid_token(field: &'static str) -> Refusal {
+    Refusal::new(UserErrorCode::InvalidToken, "This invite is not valid any more.").of_field(field)
+}
+
+/// What the mail of an email invite tells, as it is about to be sent; nothing when it should not be: the invite is not
+/// pending any more, or the address is of somebody who has blocked the inviter. The inviter cannot tell.
+pub async fn to_mail(app: &App, id: InviteId, recipient: &str) -> Result<Option<Invitation>, Error> {
+    let Some(row) = Entity::find_by_id(id).one(app.db.read()).await? else { return Ok(None) };
+    if status_of(&row, app.clock.now()) != InviteStatus::Pending || row.invitee_id.is_some() {
+        return Ok(None);
+    }
+    if let Some(owner_id) = accounts::recovery::owner_of(app, recipient).await?
+        && friends::store::has_blocked(&app.db, owner_id, row.inviter_id).await?
+    {
+        return Ok(None);
+    }
+    let group = match row.group_id {
+        Some(group_id) => conversation::Entity::find_by_id(group_id).one(app.db.read()).await?,
+        None => None,
+    };
+    let inviter = user::Entity::find_by_id(row.inviter_id).one(app.db.read()).await?;
+    Ok(inviter.map(|inviter| Invitation {
+        inviter: inviter.display_name,
+        username: inviter.username,
+        group: group.filter(|group| group.deleted_at.is_none()).and_then(|group| group.name),
+        note: row.note,
+        expires_at: row.expires_at,
+    }))
 }
 
 /// Whether somebody is the one who is asked by an invite, and may still answer.

@@ -8,8 +8,8 @@ use entity::{
 };
 
 use super::{
-    FRIEND_INVITE_SECONDS, GROUP_INVITE_SECONDS, MAX_PENDING,
-    access::{self, PendingInvite},
+    EMAIL_INVITE_SECONDS, FRIEND_INVITE_SECONDS, GROUP_INVITE_SECONDS, MAX_PENDING,
+    access::{self, Claim, PendingInvite},
     store,
     types::{
         Answer, GroupSendFacts, Holder, InviteStatus, Note, SendDecision, SendFacts, Unanswerable, judge_group_send,
@@ -17,8 +17,10 @@ use super::{
     },
 };
 use crate::{
+    accounts::types::Email,
     app::App,
-    auth::Viewer,
+    auth::{MailToken, RequestContext, Viewer},
+    conversations,
     error::{Error, Failure, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
     friends::{
@@ -26,7 +28,8 @@ use crate::{
         types::{Pair, lock_sender},
     },
     groups::{self, access::Act, actions::Unjoinable},
-    rate_limits::Action,
+    mails::{self, Mail},
+    rate_limits::{self, Action},
     users::{self, types::Username},
 };
 
@@ -61,6 +64,104 @@ pub async fn send_to_friend(app: &App, viewer: &Viewer, username: &str, note: Op
     Err(lost_slot().into())
 }
 
+/// Invites whoever reads a mailbox to be friends, and into a group if one is named. Nobody looks whether the address has an
+/// account: the answer and its time say nothing of it.
+///
+/// Refused with `INVALID_INPUT`, `ALREADY_INVITED` (this inviter, this address, this group), `LIMIT_REACHED`; of a group
+/// with `NOT_FOUND`, and with `FORBIDDEN` without the right to invite.
+pub async fn send_by_email(
+    app: &App,
+    viewer: &Viewer,
+    email: &str,
+    group_id: Option<ConversationId>,
+    note: Option<&str>,
+) -> Outcome<Changed> {
+    let at = |field: &'static str| {
+        move |message: &'static str| Refusal::new(UserErrorCode::InvalidInput, message).of_path(&["email", field])
+    };
+    let email = Email::parse(email).map_err(at("email"));
+    let note = note.map(Note::parse).transpose().map_err(at("note"));
+    let (email, note) = match (email, note) {
+        (Ok(email), Ok(note)) => (email, note.flatten()),
+        (email, note) => return Err(Failure::Refused(email.err().into_iter().chain(note.err()).collect())),
+    };
+    app.rate_limits.check(Action::SendInvite, &viewer.user_id().0.to_string()).await?;
+    app.rate_limits.check(Action::MailInvite, &rate_limits::digest(email.folded())).await?;
+    let token = MailToken::generate();
+    let slot = email_slot(viewer.user_id(), &email, group_id);
+
+    let mut tx = Transaction::begin(app).await?;
+    lock_sender(&tx, viewer.user_id()).await?;
+    if let Some(group_id) = group_id {
+        groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("email"))?;
+    }
+    let now = app.clock.now();
+    let already = || {
+        let message = "Your invite to this address is pending.";
+        Refusal::new(UserErrorCode::AlreadyInvited, message).of_path(&["email", "email"])
+    };
+    if let Some(holder) = store::holder_of(&tx, &slot).await? {
+        if !access::is_expired(&holder, now) {
+            return Err(already().into());
+        }
+        store::expire(&tx, &holder).await?;
+    }
+    let row = invite::Model {
+        invitee_id: None,
+        email: Some(email.as_str().to_owned()),
+        token_hash: Some(token.hash()),
+        group_id,
+        pending_slot: Some(slot),
+        expires_at: now.plus_seconds(EMAIL_INVITE_SECONDS),
+        ..new_row(app, Kind::Email, viewer, viewer.user_id(), note.as_ref(), false, now)
+    };
+    let mail = Mail::Invite { invite_id: row.id, token: token.into_text() };
+    let changed = make(&mut tx, row).await?.ok_or_else(already)?;
+    mails::queue(&mut tx, email.as_str(), &mail).await?;
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// Makes an email invite one to the viewer, by the token from the mail. It can be accepted then.
+///
+/// Refused with `INVALID_TOKEN` for what is unknown, used, expired or revoked, all alike, and where the inviter has
+/// blocked the viewer; with `FORBIDDEN` where the viewer has blocked the inviter; with `INVALID_INPUT` for one's own.
+pub async fn claim(app: &App, viewer: &Viewer, request: &RequestContext, token: &str) -> Outcome<Changed> {
+    app.rate_limits.check(Action::UseMailToken, &rate_limits::address(request.client_ip)).await?;
+    let claim = access::claimable(app, token, "token").await?;
+    let mut tx = Transaction::begin(app).await?;
+    let row = bind(&mut tx, viewer.user_id(), claim, app.clock.now()).await?;
+    tx.commit().await?;
+    Ok(Changed { invite: Arc::new(row), conversation_id: None })
+}
+
+/// [`claim`], in the transaction of another verb.
+pub async fn bind(tx: &mut Transaction<'_>, user_id: UserId, claim: Claim, now: Timestamp) -> Outcome<invite::Model> {
+    let inviter_id = claim.row.inviter_id;
+    if inviter_id == user_id {
+        return Err(Refusal::invalid(claim.field(), "This is your own invite.").into());
+    }
+    Pair::of(inviter_id, user_id).lock(tx).await?;
+    let blocks = friends::store::blocks(tx, user_id, inviter_id).await?;
+    if blocks.by_other {
+        // As if they had taken it back, which they would have.
+        return Err(claim.refusal().into());
+    }
+    if blocks.by_viewer {
+        let message = "You have blocked the person who invites you. Unblock them first.";
+        return Err(Refusal::new(UserErrorCode::Forbidden, message).of_field(claim.field()).into());
+    }
+    let row = store::bind(tx, &claim, user_id, now).await?.ok_or_else(|| claim.refusal())?;
+    record_changed(tx, &row).await?;
+    Ok(row)
+}
+
+/// What only one pending email invite of somebody to an address, and into a group or none, may hold.
+fn email_slot(inviter_id: UserId, email: &Email, group_id: Option<ConversationId>) -> String {
+    let group = group_id.map_or_else(String::new, |group_id| group_id.0.simple().to_string());
+    format!("email:{}:{}:{group}", inviter_id.0.simple(), rate_limits::digest(email.folded()))
+}
+
 /// Invites the person with a username into a group. They must be somebody whom the viewer finds by `user(username)`.
 ///
 /// Refused with `NOT_FOUND` (no such person, no such group), `INVALID_INPUT` (oneself, a bad note), `FORBIDDEN` (without
@@ -76,7 +177,7 @@ pub async fn send_to_group(
     let (username, note) = parse("group", username, note)?;
     app.rate_limits.check(Action::SendInvite, &viewer.user_id().0.to_string()).await?;
     // Who may not invite learns nothing from the answer about the person.
-    groups::access::look(app, viewer, group_id, Act::Invite).await.map_err(of_group)?;
+    groups::access::look(app, viewer, group_id, Act::Invite).await.map_err(of_group("group"))?;
     let invitee = users::access::visible_by_name(app, viewer, &username).await?.ok_or_else(|| nobody("group"))?.id();
     if invitee == viewer.user_id() {
         return Err(yourself("group").into());
@@ -178,10 +279,10 @@ fn yourself(kind: &str) -> Refusal {
 }
 
 /// A refusal of the group's gate, told at the place of the group in this input.
-fn of_group(failure: Failure) -> Failure {
-    match failure {
+fn of_group(kind: &'static str) -> impl Fn(Failure) -> Failure {
+    move |failure| match failure {
         Failure::Refused(refusals) => {
-            Failure::Refused(refusals.into_iter().map(|refusal| refusal.of_path(&["group", "groupId"])).collect())
+            Failure::Refused(refusals.into_iter().map(|refusal| refusal.of_path(&[kind, "groupId"])).collect())
         }
         fault @ Failure::Fault(_) => fault,
     }
@@ -241,7 +342,7 @@ async fn try_send_to_group(
     // People before conversations.
     Pair::of(viewer.user_id(), invitee_id).lock(&tx).await?;
     lock_sender(&tx, viewer.user_id()).await?;
-    let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group)?;
+    let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("group"))?;
     let now = app.clock.now();
     let slot = group_slot(group_id, invitee_id);
     let holder = store::holder_of(&tx, &slot).await?;
@@ -316,7 +417,9 @@ async fn make(tx: &mut Transaction<'_>, row: invite::Model) -> Outcome<Option<Ch
 }
 
 async fn accept_pending(tx: &mut Transaction<'_>, invite: PendingInvite, now: Timestamp) -> Outcome<Changed> {
-    let (inviter_id, invitee_id) = (invite.row().inviter_id, invite.invitee_id());
+    let inviter_id = invite.row().inviter_id;
+    let nobody = || Error::internal("an invite that nobody has claimed was accepted");
+    let invitee_id = invite.row().invitee_id.ok_or_else(nobody)?;
     let revoked = || Refusal::from(Unanswerable::NotPending(InviteStatus::Revoked));
     let blocks = friends::store::blocks(tx, invitee_id, inviter_id).await?;
     if blocks.by_viewer || blocks.by_other {
@@ -341,8 +444,50 @@ async fn accept_pending(tx: &mut Transaction<'_>, invite: PendingInvite, now: Ti
             Ok(Changed { invite: Arc::new(row), conversation_id: Some(group_id) })
         }
         (Kind::Group, None) => Err(Error::internal("an invite into no group").into()),
-        (Kind::Email, _) => Err(Error::internal("invites of this kind are not made yet").into()),
+        (Kind::Email, group_id) => {
+            let group_id = match group_id {
+                Some(group_id) => {
+                    // Rows of conversations in the order of their ids.
+                    conversations::actions::lock_direct_before(tx, (inviter_id, invitee_id), group_id).await?;
+                    match groups::actions::add_invited(tx, group_id, inviter_id, invitee_id).await? {
+                        Ok(_) | Err(Unjoinable::AlreadyMember) => Some(group_id),
+                        // They wished to be friends, too.
+                        Err(Unjoinable::Gone) => None,
+                        Err(full @ Unjoinable::Full) => return Err(full.refusal().into()),
+                    }
+                }
+                None => None,
+            };
+            let row = store::settle(tx, invite, now).await?;
+            record_changed(tx, &row).await?;
+            let direct_id = befriend_by_email(tx, inviter_id, invitee_id, now).await?;
+            Ok(Changed { invite: Arc::new(row), conversation_id: Some(group_id.unwrap_or(direct_id)) })
+        }
     }
+}
+
+/// Makes friends of two people one of whom invited the other's mailbox, without knowing whose it is: so they may be friends
+/// already, or a friend invite may be on its way, which is accepted with it.
+async fn befriend_by_email(
+    tx: &mut Transaction<'_>,
+    inviter_id: UserId,
+    invitee_id: UserId,
+    now: Timestamp,
+) -> Outcome<ConversationId> {
+    if friends::store::are_friends(tx, inviter_id, invitee_id).await? {
+        return Ok(conversations::actions::open_direct(tx, inviter_id, invitee_id).await?);
+    }
+    let pair = Pair::of(inviter_id, invitee_id);
+    if let Some(crossing) = store::holder_of(tx, &pair.pending_slot()).await? {
+        let (status, responded_at) = match access::is_expired(&crossing, now) {
+            true => (Status::Expired, None),
+            false => (Status::Accepted, Some(now)),
+        };
+        if let Some(row) = store::update_pending(tx, &crossing, status, responded_at).await? {
+            record_changed(tx, &row).await?;
+        }
+    }
+    Ok(friends::actions::befriend(tx, inviter_id, invitee_id, now).await?)
 }
 
 async fn end(app: &App, viewer: &Viewer, id: InviteId, answer: Answer) -> Outcome<Changed> {

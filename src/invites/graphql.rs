@@ -24,6 +24,7 @@ use crate::{
         ids::{GlobalId, decode_field, decode_path},
         loaders,
         pagination::{Direction, PageArguments, PageRequest, encode_cursor, page_info_of},
+        request,
         scalars::DateTime,
         viewer,
     },
@@ -175,9 +176,9 @@ pub struct InviteMutation;
 #[Object]
 impl InviteMutation {
     /// Invites somebody. When their invite to the viewer is on its way already, that one is accepted and returned with
-    /// the `conversation`. Into a group, its owner and admins invite. Rate limited. Refused with `NOT_FOUND`,
-    /// `INVALID_INPUT`, `FORBIDDEN` (unblock first, or not an admin), `ALREADY_FRIENDS`, `ALREADY_MEMBER`,
-    /// `ALREADY_INVITED`, `LIMIT_REACHED`.
+    /// the `conversation`. Into a group, its owner and admins invite. By email, the answer says nothing of whether the
+    /// address has an account. Rate limited. Refused with `NOT_FOUND`, `INVALID_INPUT`, `FORBIDDEN` (unblock first, or not
+    /// an admin), `ALREADY_FRIENDS`, `ALREADY_MEMBER`, `ALREADY_INVITED`, `LIMIT_REACHED`.
     async fn send_invite(
         &self,
         ctx: &Context<'_>,
@@ -192,6 +193,13 @@ impl InviteMutation {
                 async {
                     let group_id = decode_path(&group_id, &["group", "groupId"])?;
                     actions::send_to_group(app, &viewer, group_id, &username, note.as_deref()).await
+                }
+                .await
+            }
+            SendInviteInput::Email(EmailInviteInput { email, group_id, note }) => {
+                async {
+                    let group_id = group_id.map(|id| decode_path(&id, &["email", "groupId"])).transpose()?;
+                    actions::send_by_email(app, &viewer, &email, group_id, note.as_deref()).await
                 }
                 .await
             }
@@ -223,6 +231,18 @@ impl InviteMutation {
         InvitePayload::of(ctx, outcome.await)
     }
 
+    /// Makes an email invite one to the signed-in account, by the token from the mail, which works once; it can then be
+    /// accepted by `acceptInvite`. Who has no account yet gives the token to `register`. Refused with `INVALID_TOKEN`
+    /// (unknown, used, expired or revoked), `FORBIDDEN` (unblock the inviter first), `INVALID_INPUT` (one's own).
+    async fn claim_invite(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The token.")] input: ClaimInviteInput,
+    ) -> async_graphql::Result<InvitePayload> {
+        let viewer = viewer(ctx)?;
+        InvitePayload::of(ctx, actions::claim(app(ctx), &viewer, request(ctx), &input.token).await)
+    }
+
     /// Takes an invite back, while it is pending. For the inviter. Refused with `NOT_FOUND`, `FORBIDDEN`,
     /// `INVITE_NOT_PENDING`.
     async fn revoke_invite(
@@ -243,6 +263,8 @@ pub enum SendInviteInput {
     Friend(FriendInviteInput),
     /// To join a group.
     Group(GroupInviteInput),
+    /// To whoever reads a mailbox, to be friends; into a group too, if one is named.
+    Email(EmailInviteInput),
 }
 
 /// An invite to join a group. For its owner and admins.
@@ -263,6 +285,25 @@ pub struct FriendInviteInput {
     username: String,
     /// Words for them, at most 500 characters.
     note: Option<String>,
+}
+
+/// An invite by mail.
+#[derive(InputObject)]
+pub struct EmailInviteInput {
+    /// Where the mail goes. Only the viewer sees the address later.
+    email: String,
+    /// `conv_…` of a group to join on acceptance, too. For its owner and admins.
+    group_id: Option<ID>,
+    /// Words for them, at most 500 characters; in the mail, too.
+    note: Option<String>,
+}
+
+/// An email invite to claim.
+#[derive(InputObject)]
+pub struct ClaimInviteInput {
+    /// From the link in the mail.
+    #[graphql(secret)]
+    token: String,
 }
 
 /// Names an invite to act upon.

@@ -11,11 +11,19 @@
 //! | --- | --- | --- |
 //! | [`actions::send_to_friend`] | anybody | inviter, invitee |
 //! | [`actions::send_to_group`] | the owner and admins of the group | inviter, invitee |
+//! | [`actions::send_by_email`] | anybody; into a group, its owner and admins | inviter |
+//! | [`actions::claim`] | who holds the token | inviter, invitee |
 //! | [`actions::accept`] | the invitee | inviter, invitee; and `FriendshipChanged`, or the group's, and the conversation's events |
 //! | [`actions::reject`] | the invitee | inviter, invitee |
 //! | [`actions::revoke`] | the inviter | inviter, invitee |
 //!
 //! The invitee of a hidden invite hears nothing of it.
+//!
+//! An **email invite** is to a mailbox: it has no invitee until somebody **claims** it with the token that was mailed, and
+//! is like any other from then on. Whether the address has an account is never looked at before the answer; so the inviter
+//! is told the same in any case, and may well invite a friend in this way. Its slot is inviter, address and group. Accepted,
+//! it makes friends of the two, if they are not yet, and lets the invitee into the group, if one was named and the inviter
+//! may still invite into it.
 //!
 //! | rule | where |
 //! | --- | --- |
@@ -23,6 +31,8 @@
 //! | What becomes of a send | [`types::judge_send`], [`types::judge_group_send`] |
 //! | Who may invite into a group | [`crate::groups::access::may_invite`] |
 //! | Who sees an invite | [`access::visible_invite`] |
+//! | Who may claim one | [`access::claimable`], [`actions::bind`] |
+//! | Whether it is mailed | [`access::to_mail`] |
 
 pub mod access;
 pub mod actions;
@@ -38,6 +48,9 @@ pub const GROUP_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Life of a friend invite.
 pub const FRIEND_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
+
+/// Life of an invite by email.
+pub const EMAIL_INVITE_SECONDS: i64 = 30 * 24 * 60 * 60;
 
 /// Most pending invites that one person may have out.
 pub const MAX_PENDING: u64 = 100;

@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    access::{self, PendingInvite},
+    access::{self, Claim, PendingInvite},
     types::{InviteDirection, InviteKind, InviteStatus, Unanswerable},
 };
 use crate::{
@@ -74,6 +74,23 @@ pub(super) async fn settle(tx: &Transaction<'_>, invite: PendingInvite, now: Tim
     }
 }
 
+/// Makes an email invite one to somebody, and its token worthless; nothing if it cannot be claimed any more. Of claims at
+/// once, one succeeds.
+pub(super) async fn bind(
+    tx: &Transaction<'_>,
+    claim: &Claim,
+    user_id: UserId,
+    now: Timestamp,
+) -> Result<Option<invite::Model>, Error> {
+    let change = invite::ActiveModel { invitee_id: Set(Some(user_id)), token_hash: Set(None), ..Default::default() };
+    let updated = Entity::update_many()
+        .set(change)
+        .filter(access::unclaimed(&claim.token_hash, now))
+        .exec_with_returning(tx.db())
+        .await?;
+    Ok(updated.into_iter().next())
+}
+
 /// Hides a pending invite from its invitee.
 pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
     Entity::update_many()
@@ -96,6 +113,8 @@ pub(super) async fn update_pending(
     let change = invite::ActiveModel {
         status: Set(status),
         pending_slot: Set(None),
+        // What is over cannot be claimed.
+        token_hash: Set(None),
         responded_at: Set(responded_at),
         hidden: Set(hidden),
         ..Default::default()

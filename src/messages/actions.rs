@@ -6,6 +6,7 @@ use entity::{ConversationId, MessageId, UserId, conversation, member, message, r
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 use super::{
     access::{Own, Readable},
@@ -90,6 +91,17 @@ pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     Ok(Arc::new(message))
 }
 
+/// Turns to react. All who react to one message wait for its conversation's row: here, where waiting holds no connection
+/// to the database, so that a message which everybody reacts to leaves connections to the others.
+#[derive(Default)]
+pub struct ReactionTurns([Mutex<()>; 4]);
+
+impl ReactionTurns {
+    async fn take(&self, id: ConversationId) -> MutexGuard<'_, ()> {
+        self.0[id.0.as_u128() as usize % self.0.len()].lock().await
+    }
+}
+
 /// A message with what stands at it.
 pub struct Reacted {
     pub message: Arc<message::Model>,
@@ -98,6 +110,7 @@ pub struct Reacted {
 
 /// Puts the viewer's emoji to a message. Where it is already, nothing changes and nobody is told.
 pub async fn add_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Outcome<Reacted> {
+    let _turn = app.reaction_turns.take(readable.message().conversation_id).await;
     let (tx, message) = begin_to_react(app, readable).await?;
     let standing = count_reactions(tx.db(), std::iter::once(message.id)).await?;
     let place = match standing.iter().find(|(_, standing, ..)| standing == emoji.as_str()) {
@@ -120,6 +133,7 @@ pub async fn add_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Outco
 
 /// Takes the viewer's emoji away from a message. Where it is not, nothing changes and nobody is told.
 pub async fn remove_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Outcome<Reacted> {
+    let _turn = app.reaction_turns.take(readable.message().conversation_id).await;
     let (tx, message) = begin_to_react(app, readable).await?;
     let key = (message.id, emoji.as_str().to_owned(), readable.reader().viewer().user_id());
     let removed = reaction::Entity::delete_by_id(key).exec(tx.db()).await?;
@@ -129,7 +143,6 @@ pub async fn remove_reaction(app: &App, readable: &Readable, emoji: Emoji) -> Ou
 /// The gate of a reaction, judged under the conversation's lock: so counts are those of one order of all reactions.
 async fn begin_to_react<'a>(app: &'a App, readable: &Readable) -> Outcome<(Transaction<'a>, message::Model)> {
     let user_id = readable.reader().viewer().user_id();
-    app.rate_limits.check(Action::React, &user_id.0.to_string()).await?;
     let tx = Transaction::begin(app).await?;
     let (conversation, message) = lock(&tx, readable.message(), user_id).await?;
     if message.deleted_at.is_some() {

@@ -26,6 +26,7 @@ pub mod search;
 pub mod store;
 pub mod types;
 
+pub use actions::ReactionTurns;
 pub use committer::Committer;
 pub use search::index::SearchIndex;
 pub use types::MAX_BODY_CHARACTERS;

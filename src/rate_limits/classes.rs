@@ -22,6 +22,12 @@ const CLASSES: &[(&str, Class)] = &[
     ("register", InVerb(Action::Register)),
     ("login", InVerb(Action::SignIn)),
     ("refreshSession", InVerb(Action::RefreshSession)),
+    ("verifyEmail", InVerb(Action::UseMailToken)),
+    ("requestEmailVerification", InVerb(Action::VerificationMail)),
+    ("requestPasswordReset", InVerb(Action::ResetPassword)),
+    ("resetPassword", InVerb(Action::UseMailToken)),
+    ("changePassword", InVerb(Action::ChangePassword)),
+    ("claimInvite", InVerb(Action::UseMailToken)),
     ("logout", Here(Action::ManageSessions)),
     ("revokeSession", Here(Action::ManageSessions)),
     ("updateProfile", Here(Action::ChangeProfile)),
@@ -35,7 +41,20 @@ const CLASSES: &[(&str, Class)] = &[
     ("sendMessage", InVerb(Action::SendMessage)),
     ("editMessage", Here(Action::ChangeMessage)),
     ("deleteMessage", Here(Action::ChangeMessage)),
+    ("addReaction", Here(Action::React)),
+    ("removeReaction", Here(Action::React)),
     ("markRead", Here(Action::MarkRead)),
+    ("createGroup", InVerb(Action::CreateGroup)),
+    ("createInviteLink", InVerb(Action::CreateInviteLink)),
+    ("joinGroup", InVerb(Action::UseInviteLink)),
+    ("updateGroup", Here(Action::ChangeGroup)),
+    ("deleteGroup", Here(Action::ChangeGroup)),
+    ("leaveGroup", Here(Action::ChangeGroup)),
+    ("removeMember", Here(Action::ChangeGroup)),
+    ("changeMemberRole", Here(Action::ChangeGroup)),
+    ("transferOwnership", Here(Action::ChangeGroup)),
+    ("revokeInviteLink", Here(Action::ChangeGroup)),
+    ("setTyping", Here(Action::SetTyping)),
 ];
 
 fn class_of(field: &str) -> Option<Class> {
@@ -68,8 +87,7 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_mutation_is_limited() {
+    fn mutations() -> Vec<String> {
         let schema = parse_schema(crate::graphql::sdl()).expect("the schema can be read");
         let mut fields = Vec::new();
         for definition in &schema.definitions {
@@ -80,6 +98,12 @@ mod tests {
                 fields.extend(object.fields.iter().map(|field| field.node.name.node.to_string()));
             }
         }
+        fields
+    }
+
+    #[test]
+    fn every_mutation_is_limited() {
+        let fields = mutations();
         assert!(fields.len() > 10, "{fields:?}");
         for field in &fields {
             assert!(class_of(field).is_some(), "the mutation {field} needs a line in rate_limits::classes");
@@ -91,17 +115,29 @@ mod tests {
 
     #[test]
     fn every_action_is_counted_somewhere() {
-        let sources = [
-            include_str!("../accounts/actions.rs"),
-            include_str!("../accounts/sessions.rs"),
-            include_str!("../users/graphql.rs"),
-            include_str!("../invites/actions.rs"),
-            include_str!("../messages/actions.rs"),
-            include_str!("../delivery/subscribe.rs"),
-        ];
+        let mut sources = Vec::new();
+        let mut folders = vec![std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() && !path.ends_with("rate_limits") {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "rs") {
+                    let source = std::fs::read_to_string(path).expect("a source");
+                    sources.push(source.split_whitespace().collect::<String>());
+                }
+            }
+        }
+        let fields = mutations();
         for action in Action::ALL {
+            // A mutation that is not there yet needs no verb yet.
+            let to_come =
+                |(name, class): &(&str, Class)| *class == InVerb(action) && !fields.iter().any(|field| field == name);
+            if CLASSES.iter().any(to_come) {
+                continue;
+            }
             let here = CLASSES.iter().any(|(_, class)| *class == Here(action));
-            let in_verb = sources.iter().any(|source| source.contains(&format!("Action::{action:?}")));
+            let in_verb = sources.iter().any(|source| source.contains(&format!("check(Action::{action:?},")));
             assert!(here || in_verb, "{action:?} is counted nowhere");
         }
     }

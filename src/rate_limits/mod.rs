@@ -24,6 +24,7 @@ use std::{
 };
 
 use governor::clock::DefaultClock;
+use sha2::{Digest, Sha256};
 
 pub use self::action::{Action, Per, Rule, Rules};
 use self::{ahead::Ahead, local::Local, shared::Shared};
@@ -236,6 +237,12 @@ pub fn address(ip: IpAddr) -> String {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("{}/64", Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
+}
+
+/// The subject that a text of a client's is counted as, an email address say: Redis holds no addresses.
+pub fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text);
+    format!("{:032x}", u128::from_be_bytes(digest[..16].try_into().expect("a digest has 32 bytes")))
 }
 
 #[cfg(test)]

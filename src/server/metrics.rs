@@ -15,6 +15,7 @@
 //! | [`COMMIT_BATCH_SIZE`] | histogram | | sends in one of its commits |
 //! | [`BUS_DROPPED`] | counter | | events that were not published because too many waited |
 //! | [`RATE_LIMITED`] | counter | `action` | actions that were refused for being too many |
+//! | [`MAILS`] | counter | `outcome`: sent, failed, given_up, pointless | tries to send a mail |
 //! | [`BUS_HEALTHY`] | gauge | | 1 while events reach other processes, else 0 |
 //!
 //! Others record with the macros of the `metrics` crate and these names. Labels are from closed sets, never from what a
@@ -42,6 +43,7 @@ pub const COMMITS: &str = "kith_commits_total";
 pub const COMMIT_BATCH_SIZE: &str = "kith_commit_batch_size";
 pub const BUS_DROPPED: &str = "kith_bus_dropped_total";
 pub const RATE_LIMITED: &str = "kith_rate_limited_total";
+pub const MAILS: &str = "kith_mails_total";
 pub const BUS_HEALTHY: &str = "kith_bus_healthy";
 
 const SECONDS: [f64; 12] = [0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0];
@@ -87,6 +89,7 @@ fn describe() {
     describe_counter!(GAPS_REPAIRED, "Events that the bus did not bring and the log did.");
     describe_counter!(COMMITS, "Commits of the committer.");
     describe_histogram!(COMMIT_BATCH_SIZE, "Sends in one commit.");
+    describe_counter!(MAILS, "Tries to send a mail, by outcome.");
     describe_gauge!(BUS_HEALTHY, "1 while events reach other processes.");
 }
 

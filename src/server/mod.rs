@@ -62,6 +62,7 @@ use crate::{
     app::App,
     error::Error,
     graphql::{self, engine::Engine, http::plain_refusal},
+    presence,
 };
 
 /// Most bytes of a request's head; more is 431. A query of the largest size fits into a URL even when half of it is
@@ -69,6 +70,8 @@ use crate::{
 const MAX_HEAD: usize = 32 * 1024;
 /// Most bytes of a connection that wait to be looked at or to be sent.
 const MAX_BUFFER: usize = 64 * 1024;
+/// How long a process that ends may take to tell the others who was here.
+const LEAVING_LIMIT: Duration = Duration::from_secs(3);
 /// How long to wait when the process has no file descriptor left for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long the other side of a connection may be silent to the kernel's questions and our data before it is given up.
@@ -101,11 +104,10 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let app = Arc::clone(&engine.app);
+    let max_connections_per_address = app.config.server.max_connections_per_address.get() as usize;
     let state = ServerState {
         engine: Arc::new(engine),
-        addresses: Addresses::new(
-            app.rate_limits.are_on().then(|| app.config.server.max_connections_per_address.get() as usize),
-        ),
+        addresses: Addresses::new(app.rate_limits.are_on().then_some(max_connections_per_address)),
         app,
         closing: stop.clone(),
         sockets: TaskTracker::new(),
@@ -122,7 +124,12 @@ pub async fn run(
     tokio::spawn(crate::delivery::reconcile::beat(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::messages::search::index::run(Arc::clone(&state.app), background.clone()));
     tokio::spawn(crate::groups::purge::run(Arc::clone(&state.app), background.clone()));
+    let mails = TaskTracker::new();
+    mails.spawn(crate::mails::run(Arc::clone(&state.app), stop.clone()));
     tokio::spawn(housekeep(Arc::clone(&state.app), background.clone()));
+    tokio::spawn(presence::tell(Arc::clone(&state.app), background.clone()));
+    let keep_count = background.child_token();
+    let keeping_count = tokio::spawn(presence::keep(Arc::clone(&state.app), keep_count.clone()));
     if let Some(watchers) = watchers {
         let router = router_for_watchers(state.clone());
         let serving = axum::serve(watchers, router).with_graceful_shutdown(background.clone().cancelled_owned());
@@ -165,7 +172,7 @@ pub async fn run(
 
     drop(listener);
     keep_up.abort();
-    let parts = [&connections, &state.sockets, &state.engine.mutations];
+    let parts = [&connections, &state.sockets, &state.engine.mutations, &mails];
     for part in parts {
         part.close();
     }
@@ -176,8 +183,24 @@ pub async fn run(
         }
     };
     if tokio::time::timeout(Duration::from_secs(config.shutdown_seconds), finished).await.is_err() {
-        let [n_connections, n_sockets, n_mutations] = parts.map(TaskTracker::len);
-        tracing::warn!(n_connections, n_sockets, n_mutations, "the time to close is over: what is left is cut off");
+        let [n_connections, n_sockets, n_mutations, n_mails] = parts.map(TaskTracker::len);
+        tracing::warn!(
+            n_connections,
+            n_sockets,
+            n_mutations,
+            n_mails,
+            "the time to close is over: what is left is cut off"
+        );
+    }
+    // Nobody is counted here any more: the others take over.
+    keep_count.cancel();
+    let leaving = async {
+        // It ends at its next tick; a panic in it has been logged.
+        let _ = keeping_count.await;
+        presence::leave(&state.app).await;
+    };
+    if tokio::time::timeout(LEAVING_LIMIT, leaving).await.is_err() {
+        tracing::warn!("what is known of who was here could not be handed over");
     }
     Ok(())
 }
@@ -192,6 +215,9 @@ async fn housekeep(app: Arc<App>, stop: CancellationToken) {
         }
         if let Err(error) = crate::accounts::sessions::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old sessions cannot be deleted; tried again in an hour");
+        }
+        if let Err(error) = crate::accounts::recovery::sweep(&app).await {
+            tracing::warn!(cause = error.cause(), "old tokens cannot be deleted; tried again in an hour");
         }
         if let Err(error) = crate::invite_links::actions::sweep(&app).await {
             tracing::warn!(cause = error.cause(), "old invite links cannot be deleted; tried again in an hour");

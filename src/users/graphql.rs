@@ -22,6 +22,7 @@ use crate::{
         scalars::DateTime,
         viewer,
     },
+    presence::{self, graphql::Presence},
     rate_limits::Action,
 };
 
@@ -85,6 +86,12 @@ impl User {
         let key = StandingOf { viewer_id: viewer.user_id(), other_id: self.0.id };
         let standing = loaders(ctx).load(key).await?.unwrap_or_default();
         Ok(standing.relationship(app(ctx).clock.now()))
+    }
+
+    /// Whether they are there. Null unless this is the viewer, a friend, or someone who shares a group with the viewer,
+    /// and while one of the two has blocked the other.
+    async fn presence(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<Presence>> {
+        presence::graphql::of_user(ctx, self).await.map_err(Into::into).transpose()
     }
 
     /// The 1-to-1 conversation with the viewer; null until they are friends. It stays when the friendship ends: what

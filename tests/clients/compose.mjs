@@ -15,6 +15,7 @@ const badges = `
   type Query { topBadges(first: Int): BadgeConnection! }
   type User @key(fields: "id") { id: ID! badges: [String!]! }
   type DirectConversation @key(fields: "id") { id: ID! colour: String }
+  type Group @key(fields: "id") { id: ID! colour: String }
   type Invite @key(fields: "id") { id: ID! campaign: String }
   type Message @key(fields: "id", resolvable: false) { id: ID! }
   type Flag { id: ID! message: Message! }
@@ -26,7 +27,7 @@ const badges = `
 
 const composed = compose(kith);
 if (compositionHasErrors(composed)) fail('the composition is refused', composed.errors);
-for (const type of ['User', 'DirectConversation', 'Invite', 'Message']) {
+for (const type of ['User', 'DirectConversation', 'Group', 'Invite', 'Message']) {
   const joins = composed.supergraphSdl.match(new RegExp(`type ${type}\\b[^{]*@join__type\\(graph: KITH, key: "id"`));
   if (!joins) fail(`${type} is no entity in the supergraph`);
 }

@@ -15,6 +15,8 @@ fn n_statements(server: &Server) -> usize {
 const LISTS: &[(&str, &str)] = &[
     ("friends", "query($n: Int!) { viewer { friends(first: $n) { totalCount edges { since node {
         username relationship conversation { id unreadCount } } } } } }"),
+    ("presence of friends", "query($n: Int!) { viewer { friends(first: $n) { nodes {
+        username presence { status lastSeenAt } } } } }"),
     ("conversations", "query($n: Int!) { viewer { conversations(first: $n) { nodes {
         id unreadCount viewerCanSend lastMessage { body sender { username } }
         ... on DirectConversation { peer { username relationship } } } } } }"),
@@ -67,6 +69,7 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let options = Options::default()
         .set("RUST_LOG", "warn,sqlx::query=debug")
         .set("KITH_LOG_FORMAT", "json")
+        .set("KITH_FEDERATION", "on")
         // Nothing else asks the database meanwhile.
         .set("KITH_RECONCILE_SECONDS", "60")
         .set("KITH_SEARCH_INDEX_SECONDS", "60");
@@ -140,6 +143,15 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on User { username relationship conversation { id } }
         ... on DirectConversation { unreadCount lastMessage { body } peer { username } } } }";
     compare("nodes", nodes, json!({"ids": [ids[0], ids[N]]}), json!({"ids": ids})).await;
+    let keys = |ids: &[String], name: &str| -> Vec<Value> {
+        ids.iter().map(|id| json!({"__typename": name, "id": id})).collect()
+    };
+    let of_friends: Vec<String> = friends.iter().map(|friend| friend.id.clone()).collect();
+    let many = [keys(&of_friends, "User"), keys(&conversations, "DirectConversation")].concat();
+    let few = [many[0].clone(), many[N].clone()];
+    let entities = "query($keys: [_Any!]!) { _entities(representations: $keys) { ... on User { username relationship }
+        ... on DirectConversation { unreadCount lastMessage { body } } } }";
+    compare("entities", entities, json!({"keys": few}), json!({"keys": many})).await;
     let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on InviteLink { uses createdBy { username }
         group { name memberCount } } } }";
     compare("links", nodes, json!({"ids": links[..2]}), json!({"ids": links})).await;

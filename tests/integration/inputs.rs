@@ -50,6 +50,16 @@ pub const PLACES: &[&str] = &[
     "mutation($x: String!) { register(input: {username: $x, email: \"x\", password: \"x\"}) { userErrors { code } } }",
     "mutation($x: String!) { register(input: {username: \"x\", email: $x, password: \"x\"}) { userErrors { code } } }",
     "mutation($x: String!) { register(input: {username: \"x\", email: \"x\", password: $x, displayName: $x, phone: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { register(input: {username: \"newcomer\", email: \"new@example.org\", password: \"correct horse battery\", inviteToken: $x, phone: \"x\"}) { userErrors { code } } }",
+    "mutation($x: String!) { verifyEmail(input: {token: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { requestPasswordReset(input: {email: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { resetPassword(input: {token: $x, newPassword: \"correct horse battery\"}) { userErrors { code } } }",
+    "mutation($x: String!) { resetPassword(input: {token: \"x\", newPassword: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { changePassword(input: {currentPassword: $x, newPassword: \"correct horse battery\"}) { userErrors { code } } }",
+    "mutation($x: String!) { changePassword(input: {currentPassword: \"x\", newPassword: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { claimInvite(input: {token: $x}) { userErrors { code } } }",
+    "mutation($x: String!) { sendInvite(input: {email: {email: $x}}) { userErrors { code } } }",
+    "mutation($x: String!) { sendInvite(input: {email: {email: \"guest@example.org\", note: $x}}) { userErrors { code } } }",
     "mutation($x: String!) { refreshSession(input: {refreshToken: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { revokeSession(input: {sessionId: $x}) { userErrors { code } } }",
     "mutation($x: String!) { updateProfile(input: {displayName: $x}) { userErrors { code } } }",
@@ -96,6 +106,8 @@ pub const PLACES: &[&str] = &[
     "mutation($x: ID!) { removeReaction(input: {messageId: $x, emoji: \"👍\"}) { userErrors { code } } }",
     "mutation($x: String!, $m: ID!) { removeReaction(input: {messageId: $m, emoji: $x}) { userErrors { code } } }",
     "mutation($x: ID!) { markRead(input: {conversationId: $x, sequence: 1}) { userErrors { code } } }",
+    "mutation($x: ID!) { setTyping(input: {conversationId: $x, typing: true}) { userErrors { code } } }",
+    "query($x: String!) { user(username: $x) { presence { status lastSeenAt } } }",
 ];
 
 story!(no_text_is_an_internal_error, |world| async {
@@ -152,6 +164,7 @@ story!(no_value_of_a_wrong_type_is_an_internal_error, |world| async {
         "mutation($x: DateTime, $g: ID!) { createInviteLink(input: {groupId: $g, expiresAt: $x}) { userErrors { code } } }",
         "mutation($x: UpdateGroupInput!) { updateGroup(input: $x) { userErrors { code } } }",
         "mutation($x: SendInviteInput!) { sendInvite(input: $x) { userErrors { code } } }",
+        "mutation($x: Boolean!, $c: ID!) { setTyping(input: {conversationId: $c, typing: $x}) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {discoverable: $x}) { userErrors { code } } }",
         "mutation($x: Boolean) { updateProfile(input: {readReceipts: $x}) { userErrors { code } } }",
         "query($x: Int) { searchMessages(query: \"alice\", first: $x) { nodes { id } } }",

@@ -2,11 +2,13 @@
 //!
 //! `make test` runs them all, with a PostgreSQL and a Redis of their own. The language is in [`support`].
 
-mod support;
-
 mod access;
+mod accounts;
+mod compatibility;
 mod constant_cost;
 mod durability;
+mod email_invites;
+mod federation;
 mod friends;
 mod front_door;
 mod groups;
@@ -14,10 +16,12 @@ mod guard;
 mod inputs;
 mod limits;
 mod liveness;
+mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
 mod persisted;
+mod presence;
 mod processes;
 mod reactions;
 mod receipts;
@@ -28,3 +32,5 @@ mod search;
 mod sessions;
 mod snapshots;
 mod sockets;
+mod support;
+mod typing;

@@ -10,7 +10,8 @@ use tokio::{
 
 use crate::{sqlite_story, story, support::*};
 
-fn script(name: &str) -> Command {
+/// A script of `tests/clients`.
+pub fn script(name: &str) -> Command {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     assert!(
         dir.join("node_modules").is_dir(),
@@ -22,7 +23,7 @@ fn script(name: &str) -> Command {
 }
 
 /// Runs a script to its end; its words are shown when it fails.
-async fn run(mut command: Command) {
+pub async fn run(mut command: Command) {
     let output = within(PATIENCE * 6, "the script to end", command.output()).await.expect("node can be run");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{said}");

@@ -1,6 +1,6 @@
 //! Who has read what, and who does not want that known.
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{full_story, story, support::*};
@@ -44,7 +44,7 @@ story!(a_message_knows_who_has_read_it, |world| async {
     let server = world.server().await;
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
     let names: Vec<String> = (0..N).map(|n| format!("extra{n}")).collect();
-    let people = join_all(names.iter().map(|name| server.person(name))).await;
+    let people: Vec<Person> = stream::iter(&names).map(|name| server.person(name)).buffered(4).collect().await;
     world.all_join("extra").await;
     let first = alice.send(&conversation, "One.").await;
     let second = bob.send(&conversation, "Two.").await;

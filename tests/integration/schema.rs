@@ -81,6 +81,10 @@ impl Shape {
         shape
     }
 
+    pub fn facts(&self) -> &BTreeMap<String, String> {
+        &self.facts
+    }
+
     /// The names of a type's fields.
     pub fn fields_of(&self, name: &str) -> impl Iterator<Item = &str> {
         let prefix = format!("{name}.");

@@ -320,8 +320,11 @@ story!(a_rare_word_among_many_messages_is_found_by_the_index, |world| async {
     fill(world, N).await;
     // While the old ones are indexed, a search answers.
     find(&alice, "number1").await;
-    eventually("the old messages to be indexed", async || {
-        (world.count("message_search").await == N as i64).then_some(())
+    within(PATIENCE * 6, "the old messages to be indexed", async {
+        let mut looks = tokio::time::interval(std::time::Duration::from_millis(200));
+        while world.count("message_search").await < N as i64 {
+            looks.tick().await;
+        }
     })
     .await;
     assert_eq!(find(&bob, "number777").await, ["common words and number777"]);

@@ -196,6 +196,7 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
     let mut sleep = pin!(sleep_until(times.next()));
     let mut closing = pin!(state.closing.cancelled());
     let watch = context.caller.viewer().ok().map(|viewer| state.app.revocations.watch(viewer.session_id()));
+    let _connected = context.caller.viewer().ok().map(|viewer| state.app.presence.connected(viewer.user_id()));
     let mut revoked = pin!(async {
         match &watch {
             Some(watch) => watch.revoked().await,

@@ -68,14 +68,14 @@ impl SearchQuery {
 
     /// For `websearch_to_tsquery`.
     pub fn for_postgres(&self) -> String {
-        let wanted = self.wanted.iter().map(|phrase| quote(phrase));
+        let wanted = self.wanted.iter().map(quote);
         let excluded = self.excluded.iter().map(|phrase| format!("-{}", quote(phrase)));
         wanted.chain(excluded).collect::<Vec<_>>().join(" ")
     }
 
     /// For `MATCH` of FTS5.
     pub fn for_sqlite(&self) -> String {
-        let join = |phrases: &[Phrase], how| phrases.iter().map(|phrase| quote(phrase)).collect::<Vec<_>>().join(how);
+        let join = |phrases: &[Phrase], how| phrases.iter().map(quote).collect::<Vec<_>>().join(how);
         let wanted = join(&self.wanted, " AND ");
         match self.excluded.is_empty() {
             true => format!("body : ({wanted})"),

@@ -12,10 +12,11 @@ const FRAGMENTS: &str = "
     fragment Text on Message {
         __typename id sequence body createdAt editedAt deletedAt reactions { emoji count }
         conversation { __typename id } sender { ...Face } replyTo { __typename id }
+        reactions { emoji count viewerHasReacted }
     }
     fragment Offer on Invite {
         __typename id kind status email note createdAt expiresAt respondedAt
-        inviter { ...Person } invitee { ...Person }
+        inviter { ...Person } invitee { ...Person } group { __typename id name }
     }
     fragment Room on Conversation {
         __typename id createdAt lastActivityAt unreadCount viewerCanSend
@@ -189,6 +190,13 @@ impl Cache {
                 let id = event["conversationId"].as_str().expect("an id");
                 self.conversations.remove(id);
                 self.rooms.remove(id);
+                // Nor is it seen through an invite of before.
+                for invite in &self.invites {
+                    let invite = self.objects.get_mut(invite).expect("it is listed");
+                    if invite["group"] == json!({"ref": id}) {
+                        invite.insert("group".into(), Value::Null);
+                    }
+                }
             }
             "MemberChanged" => {
                 let (member, edge) = self.put_edge(&event["memberEdge"]);

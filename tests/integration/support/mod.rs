@@ -18,7 +18,7 @@
 //! * A [`Server`] is the real program, as a child process. What it logs is printed when the story fails.
 //! * A [`Person`] has an account and a [`Client`]; `at` moves it to another process, `socket` opens a
 //!   graphql-transport-ws [`Socket`], and [`RawSocket`] speaks it frame by frame.
-//! * [`Redis::private`] is a Redis to kill, and [`Proxy`] a wire to cut.
+//! * [`Redis::private`] is a Redis to kill, [`Proxy`] a wire to cut, and [`MailServer`] takes mails or does not.
 //!
 //! Nothing waits without a limit ([`PATIENCE`]), and nothing sleeps to be on the safe side: a story waits for what it
 //! can see. To know that a subscription is live, see [`Socket::listen`] and [`Socket::follow`].
@@ -33,6 +33,7 @@ mod raw_http;
 mod redis;
 mod rng;
 mod server;
+mod smtp;
 mod socket;
 mod sse;
 mod wait;
@@ -48,6 +49,7 @@ pub use self::{
     raw_http::{RawAnswer, raw_request},
     redis::Redis,
     server::{Options, Server},
+    smtp::{Letter, MailServer, Mood},
     socket::{Ended, Frame, Heard, RawSocket, Socket, Subscription, Upgrade, UpgradeRefused},
     sse::{EventSource, SleepingEventSource},
     wait::{PATIENCE, eventually, within},

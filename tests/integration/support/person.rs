@@ -174,6 +174,11 @@ impl Person {
         self.ask(&query, json!({"id": id})).await["conversation"].take()
     }
 
+    pub async fn set_typing(&self, conversation: &str, typing: bool) -> Payload {
+        let input = json!({"conversationId": conversation, "typing": typing});
+        self.mutate("setTyping", input, "").await
+    }
+
     /// `addReaction` or `removeReaction`.
     pub async fn react(&self, mutation: &str, message: &Value, emoji: &str) -> Payload {
         let input = json!({"messageId": message["id"], "emoji": emoji});

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 use super::{
     client::Client,
     person::Person,
+    smtp::Letter,
     wait::{eventually, within},
     world::World,
 };
@@ -133,6 +134,26 @@ impl Server {
     /// What it has logged until now.
     pub fn logged(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).expect("the log can be read")).into_owned()
+    }
+
+    /// The first letter to an address whose subject begins so, of a server without a mail server: it writes them to
+    /// files.
+    pub async fn written_letter(&self, address: &str, subject: &str) -> Letter {
+        let outbox = self.log.parent().expect("the log is in the world's directory").join("outbox");
+        eventually(&format!("a letter to {address}"), async || {
+            let files = std::fs::read_dir(&outbox).ok()?.map(|entry| entry.expect("an entry").path());
+            let letters = files.filter(|path| path.extension().is_some_and(|extension| extension == "eml"));
+            // Whole from the moment that it has this name.
+            let mut letters = letters.map(|path| std::fs::read(path).expect("it can be read"));
+            let to = format!("To: {address}\r\n");
+            let is_to = |raw: &Vec<u8>| String::from_utf8_lossy(raw).contains(&to);
+            letters
+                .by_ref()
+                .filter(is_to)
+                .map(|raw| Letter::parse(address, &raw, false))
+                .find(|letter| letter.subject.starts_with(subject))
+        })
+        .await
     }
 
     /// Ends it as a power cut would: no chance to do anything more.
