@@ -11,7 +11,10 @@ use futures_util::{Stream, StreamExt, stream};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{cursor::LogCursor, graphql::EventEnvelope};
+use super::{
+    cursor::LogCursor,
+    graphql::{Event, EventEnvelope},
+};
 use crate::{
     conversations::graphql::ReadReceipt, error::Error, messages::graphql::MessageEvent, presence::graphql::Presence,
     typing::graphql::TypingEvent,
@@ -39,6 +42,11 @@ impl Root {
             Self::Read(receipt) => Some(*receipt),
             _ => None,
         }
+    }
+
+    /// Whether rendering it looks up what it tells of, which may be gone by then.
+    pub fn looks_something_up(&self) -> bool {
+        matches!(self, Self::Envelope(envelope) if matches!(envelope.event, Event::Conversation(_) | Event::Invite(_)))
     }
 
     pub fn into_envelope(self) -> Option<EventEnvelope> {

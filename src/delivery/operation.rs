@@ -106,6 +106,15 @@ fn failed_with(error: Error) -> Response {
     Response::from_errors(vec![error.into_server_error(async_graphql::Pos::default())])
 }
 
+/// Whether there is no result, because of nothing but things that are not found.
+fn is_gone(response: &Response) -> bool {
+    let not_found = async_graphql::Value::from("NOT_FOUND");
+    let code = |error: &async_graphql::ServerError| error.extensions.as_ref().and_then(|it| it.get("code").cloned());
+    response.data == async_graphql::Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| code(error).as_ref() == Some(&not_found))
+}
+
 /// Renders an operation. Begins to execute with the first event and can rest, so that an idle subscription costs next
 /// to nothing.
 pub struct Renderer {
@@ -124,14 +133,19 @@ impl Renderer {
         Self { operation, running: None }
     }
 
-    /// Executes the operation on one root value: the complete result as JSON. A failure is a result too.
+    /// Executes the operation on one root value: the complete result as JSON. A failure is a result too. Empty, where
+    /// what is to be told of is not there for the viewer any more: that they are told as something of its own.
     pub async fn render(&mut self, root: Root) -> Bytes {
+        let may_be_gone = root.looks_something_up();
         let mut response = self.execute(root).await.unwrap_or_else(|cause| {
             // Whatever happened to this execution, the next event gets a new one.
             self.running = None;
             failed(cause)
         });
         self.operation.engine.finish(&mut response, &self.operation.context);
+        if may_be_gone && is_gone(&response) {
+            return Bytes::new();
+        }
         match serde_json::to_vec(&response) {
             Ok(json) => json.into(),
             Err(_) => Bytes::from_static(br#"{"data":null,"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"INTERNAL"}}]}"#),

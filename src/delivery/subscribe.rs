@@ -453,6 +453,9 @@ impl Start {
     }
 
     async fn put(&self, payload: Bytes) -> Result<(), Stop> {
+        if payload.is_empty() {
+            return Ok(());
+        }
         let id = Arc::clone(&self.subscriber.id);
         self.subscriber.told_at(self.hub.second());
         Ok(self.subscriber.outbox.push_when_room(Outgoing::Next { id, payload }).await?)

@@ -104,6 +104,9 @@ impl Subscriber {
     }
 
     fn offer(&self, payload: &Bytes) {
+        if payload.is_empty() {
+            return;
+        }
         // A client that is cut off or gone will leave by itself.
         let _: Result<(), Closed> =
             self.outbox.push(Outgoing::Next { id: Arc::clone(&self.id), payload: payload.clone() });

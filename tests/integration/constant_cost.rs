@@ -100,6 +100,8 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
             links.push(made.ok()["inviteLink"]["id"].as_str().expect("an id").to_owned());
         }
     }
+    // The two newest conversations are one of each kind.
+    friends[0].send(&group, "The last word.").await;
     let talk = &conversations[0];
     let mut newest = alice.send(talk, "Let me tell you something.").await;
     for n in 0..2 * N {

@@ -266,6 +266,8 @@ story!(each_role_may_what_the_table_says_and_no_more, |world| async {
     assert_eq!(stranger.to_group("leaveGroup", &group).await.code(), Some("NOT_FOUND"));
     assert_eq!(roles(&owner, &group).await, before, "what was refused changed nothing");
 
+    assert_eq!(invite(&admin).await.as_deref(), Some("NOT_FOUND"), "he cannot find the guest");
+    admin.befriend(&guest).await;
     assert_eq!(invite(&admin).await, None);
     assert_eq!(invite(&owner).await.as_deref(), Some("ALREADY_INVITED"), "whoever invited");
     assert_eq!(owner.invite_to(&group, &member).await.code(), Some("ALREADY_MEMBER"));
