@@ -124,7 +124,7 @@ impl Start {
             Source::Reads { conversation_id } => self.reads(*conversation_id).await,
             Source::Typing { conversation_id } => self.state(*conversation_id, Ear::Typing).await,
             Source::Presence { named } => self.presence(named.as_ref()).await,
-            Source::Everything { after } => self.everything(after.clone()).await,
+            Source::Everything { after } => self.everything(*after).await,
         };
         match result {
             Ok(()) | Err(Stop::Closed) => {}

@@ -174,7 +174,7 @@ impl Engine {
             None => None,
         };
         if let Some(trusted) = &trusted {
-            tracing::info!(n_documents = trusted.len(), mode = ?app.config.documents.mode, "trusted documents");
+            tracing::info!(n_documents = trusted.n_documents(), mode = ?app.config.documents.mode, "trusted documents");
         }
         Ok(Self {
             schema: build_schema(&app),

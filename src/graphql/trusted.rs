@@ -100,7 +100,7 @@ impl TrustedDocuments {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn n_documents(&self) -> usize {
         self.by_text.len()
     }
 }
@@ -215,7 +215,7 @@ mod tests {
         ])
         .await
         .expect("all are good");
-        assert_eq!(trusted.len(), 5, "one text is there twice");
+        assert_eq!(trusted.n_documents(), 5, "one text is there twice");
         let server = trusted.by_id("server").expect("by its file");
         for same in ["r1", &hash_of(SERVER)] {
             assert!(Arc::ptr_eq(server, trusted.by_id(same).expect(same)), "{same}");

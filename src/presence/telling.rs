@@ -74,9 +74,11 @@ struct Waiting {
     /// Whether it has been told how everybody was at its beginning.
     started: bool,
     /// Who is to be told of when there is room. Most have nobody: no memory for them.
+    #[expect(clippy::box_collection, reason = "one word and not six in each of thousands of watchers")]
     people: Option<Box<HashSet<UserId>>>,
     /// Who was online at its beginning and who was not, for a moment: changes from before are still on their way then,
     /// and are no news.
+    #[expect(clippy::box_collection, reason = "as above")]
     first: Option<Box<HashMap<UserId, bool>>>,
 }
 
