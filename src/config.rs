@@ -144,13 +144,13 @@ pub struct MailConfig {
     /// mails are written to files.
     #[arg(long, env = "KITH_SMTP_URL", hide_env_values = true, value_parser = Secret(parse_smtp_url))]
     pub smtp_url: Option<SecretString>,
-    /// Who mails come from, e.g. `Kith <kith@example.com>`. To be set with a mail server.
+    /// Who mails come from, e.g. `Kith <kith@example.com>`. To be set in production with a mail server.
     #[arg(long, env = "KITH_MAIL_FROM", default_value = DEFAULT_MAIL_FROM, value_parser = parse_mailbox)]
     pub mail_from: Mailbox,
     /// Directory that mails are written to when there is no mail server.
     #[arg(long, env = "KITH_OUTBOX_DIR", default_value = "outbox")]
     pub outbox_dir: PathBuf,
-    /// Where people open Kith in a browser: links in mails begin so. To be set with a mail server.
+    /// Where people open Kith in a browser: links in mails begin so. To be set in production with a mail server.
     #[arg(long, env = "KITH_PUBLIC_URL", default_value = DEFAULT_PUBLIC_URL, value_parser = parse_public_url)]
     pub public_url: Url,
 }
@@ -314,14 +314,14 @@ impl Config {
         if self.server.environment == Environment::Production && self.auth.jwt_secret.is_none() {
             return Err("KITH_JWT_SECRET is required in production: at least 32 random bytes".into());
         }
-        if self.mail.smtp_url.is_some() {
+        if self.mail.smtp_url.is_some() && self.in_production() {
             let defaults = [
                 ("KITH_MAIL_FROM", parse_mailbox(DEFAULT_MAIL_FROM).is_ok_and(|it| it == self.mail.mail_from)),
                 ("KITH_PUBLIC_URL", parse_public_url(DEFAULT_PUBLIC_URL).is_ok_and(|it| it == self.mail.public_url)),
             ];
             // Links to nowhere, or a sender that nobody believes.
             if let Some((name, _)) = defaults.into_iter().find(|(_, is_default)| *is_default) {
-                return Err(format!("{name} is required with KITH_SMTP_URL"));
+                return Err(format!("{name} is required with KITH_SMTP_URL in production"));
             }
         }
         let role = self.server.role;
@@ -551,9 +551,6 @@ mod tests {
             &["--federation", "on", "--trusted-documents", "d"],
             &["--smtp-url", "http://mail.example"],
             &["--smtp-url", "smtp://mail.example?tls=perhaps", "--mail-from", "a@b.example"],
-            &["--smtp-url", "smtp://mail.example"],
-            &["--smtp-url", "smtp://mail.example", "--mail-from", "kith@app.example"],
-            &["--smtp-url", "smtp://mail.example", "--public-url", "https://app.example"],
             &["--mail-from", "nobody"],
             &["--mail-from", "Kith <kith@app.example>\r\nBcc: eve@example.com"],
             &["--public-url", "app.example"],
@@ -565,7 +562,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mail_server_needs_a_sender_and_an_address_to_link_to() {
+    fn a_mail_server_in_production_needs_a_sender_and_an_address_to_link_to() {
         for url in ["smtp://mail.example", "smtp://u:p%40ss@mail.example:2525?tls=required", "smtps://mail.example"] {
             let flags =
                 ["--smtp-url", url, "--mail-from", "Kith <kith@app.example>", "--public-url", "https://app.example"];
@@ -573,6 +570,16 @@ mod tests {
             assert_eq!(config.mail.mail_from.email.to_string(), "kith@app.example");
         }
         assert!(parse(&["--smtp-url", ""]).expect("valid").mail.smtp_url.is_none());
+        let mailing = ["--smtp-url", "smtp://mail.example"];
+        assert!(parse(&mailing).is_ok(), "to try it out on one machine");
+        let secret = "x".repeat(32);
+        let in_production = [&mailing[..], &["--env", "production", "--jwt-secret", &secret]].concat();
+        let sender = ["--mail-from", "kith@app.example"];
+        let address = ["--public-url", "https://app.example"];
+        assert!(parse(&in_production).is_err());
+        assert!(parse(&[&in_production[..], &sender].concat()).is_err());
+        assert!(parse(&[&in_production[..], &address].concat()).is_err());
+        assert!(parse(&[&in_production[..], &sender, &address].concat()).is_ok());
     }
 
     #[test]
