@@ -150,15 +150,18 @@ pub async fn login(app: &App, request: &RequestContext, identifier: &str, passwo
     app.rate_limits.check(Action::SignIn, &subject).await?;
 
     let Some(password) = Password::received(password) else { return Err(invalid_credentials().into()) };
-    let account = match &identifier {
-        Some(identifier) => store::find_account(app.db.read(), identifier).await?,
-        None => None,
+    let accounts = match &identifier {
+        Some(identifier) => store::find_accounts(app.db.read(), identifier).await?,
+        None => vec![None],
     };
-    let stored = account.as_ref().map(|account| PasswordHash(account.password_hash.clone()));
-    let matches = app.passwords.verify(password.clone().into_string(), stored.clone()).await?;
-    let (Some(account), Some(stored), true) = (account, stored, matches) else {
-        return Err(invalid_credentials().into());
-    };
+    let mut found = None;
+    for account in accounts {
+        // Each costs the same, whether it is there, and whether another one has matched already.
+        let stored = account.as_ref().map(|account| PasswordHash(account.password_hash.clone()));
+        let matches = app.passwords.verify(password.clone().into_string(), stored.clone()).await?;
+        found = found.or(account.zip(stored).filter(|_| matches));
+    }
+    let Some((account, stored)) = found else { return Err(invalid_credentials().into()) };
     // Who knows the password does not guess.
     app.rate_limits.refund(Action::SignIn, &subject).await;
 

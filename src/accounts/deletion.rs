@@ -38,9 +38,6 @@ pub async fn delete(app: &Arc<App>, viewer: &Viewer, password: &str) -> Outcome<
     if !app.passwords.verify(password.into_string(), Some(stored.clone())).await? {
         return Err(wrong_password().into());
     }
-    // Who knows the password does not guess.
-    app.rate_limits.refund(Action::DeleteAccount, &subject).await;
-
     let mut tx = Transaction::begin(app).await?;
     let account = account::Entity::find_by_id(user_id).lock_exclusive().one(tx.db()).await?.ok_or(GONE)?;
     if account.password_hash != stored.0 {

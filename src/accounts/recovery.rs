@@ -37,6 +37,11 @@ pub(super) async fn ask_mailbox(
     email: &str,
     now: Timestamp,
 ) -> Result<(), Error> {
+    // Whoever claims somebody's address again and again does not fill their mailbox. Nobody is told: it would tell of others.
+    let folded = Email::parse(email).map(|email| rate_limits::digest(email.folded())).unwrap_or_default();
+    if tx.app().rate_limits.check(Action::VerifyMailbox, &folded).await.is_err() {
+        return Ok(());
+    }
     let token = MailToken::generate();
     store::insert_email_token(tx.db(), &token, user_id, Purpose::VerifyEmail, now.plus_seconds(VERIFY_SECONDS)).await?;
     let mail = Mail::VerifyEmail { username: username.to_owned(), token: token.into_text() };
@@ -69,6 +74,7 @@ pub async fn verify_email(app: &App, request: &RequestContext, token: &str) -> O
     let found = store::find_email_token(app.db.read(), &token, Purpose::VerifyEmail, now).await?;
     let user_id = found.ok_or_else(invalid_token)?.user_id;
     let tx = Transaction::begin(app).await?;
+    store::lock_account(&tx, user_id).await?;
     let (_, account) = store::person(tx.db(), user_id).await?.ok_or_else(invalid_token)?;
     store::lock_address(&tx, &account.email_folded).await?;
     if !store::use_email_token(tx.db(), &token, Purpose::VerifyEmail, now).await? {
@@ -131,6 +137,8 @@ pub async fn reset_password(app: &App, request: &RequestContext, token: &str, ne
     let PasswordHash(hash) = app.passwords.hash(password.into_string()).await?;
 
     let tx = Transaction::begin(app).await?;
+    // The account before its tokens, as everywhere.
+    store::lock_account(&tx, user_id).await?;
     if !store::use_email_token(tx.db(), &token, Purpose::ResetPassword, app.clock.now()).await? {
         return Err(invalid_token().into());
     }
@@ -151,7 +159,6 @@ pub async fn change_password(app: &App, viewer: &Viewer, current: &str, new_pass
     if !app.passwords.verify(current.into_string(), Some(stored)).await? {
         return Err(wrong_password().into());
     }
-    app.rate_limits.refund(Action::ChangePassword, &subject).await;
     let PasswordHash(hash) = app.passwords.hash(new_password.into_string()).await?;
 
     let tx = Transaction::begin(app).await?;

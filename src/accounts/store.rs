@@ -39,23 +39,42 @@ impl Key for AccountOf {
     }
 }
 
-/// The account that somebody signs in to, by one statement whether it exists or not. An address is the account's that
-/// verified it, else that of the account that claimed it first.
-pub async fn find_account(db: &impl ConnectionTrait, identifier: &Identifier) -> Result<Option<account::Model>, DbErr> {
+/// The accounts that somebody may mean who signs in, by the same statements whether they exist or not: by username one
+/// at most. By address two: that of the account that verified it, else that of the one that claimed it first; and that
+/// of the one that claimed it last.
+///
+/// Always as many places as the identifier allows. To take the first alone would tell whoever claims an address, and then
+/// cannot sign in by it, that it was somebody's already.
+pub async fn find_accounts(
+    db: &impl ConnectionTrait,
+    identifier: &Identifier,
+) -> Result<Vec<Option<account::Model>>, DbErr> {
     let accounts = account::Entity::find();
-    let accounts = match identifier {
+    match identifier {
         Identifier::Username(username) => {
             let user_id = user::Entity::find().select_only().column(user::Column::Id);
             let user_id = user_id.filter(user::Column::Username.eq(username.as_str())).into_query();
-            accounts.filter(account::Column::UserId.in_subquery(user_id))
+            Ok(vec![accounts.filter(account::Column::UserId.in_subquery(user_id)).one(db).await?])
         }
-        Identifier::Email(folded) => accounts
-            .filter(account::Column::EmailFolded.eq(folded))
-            .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
+        Identifier::Email(folded) => {
+            let accounts = accounts.filter(account::Column::EmailFolded.eq(folded));
             // Ids are ordered by time.
-            .order_by_asc(account::Column::UserId),
-    };
-    accounts.one(db).await
+            let first = accounts
+                .clone()
+                .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
+                .order_by_asc(account::Column::UserId);
+            let (first, last) =
+                (first.one(db).await?, accounts.order_by_desc(account::Column::UserId).one(db).await?);
+            let is_same = first.as_ref().map(|row| row.user_id) == last.as_ref().map(|row| row.user_id);
+            Ok(vec![first, last.filter(|_| !is_same)])
+        }
+    }
+}
+
+/// Waits for what else changes an account now.
+pub async fn lock_account(tx: &Transaction<'_>, user_id: UserId) -> Result<(), DbErr> {
+    account::Entity::find_by_id(user_id).lock(LockType::NoKeyUpdate).one(tx.db()).await?;
+    Ok(())
 }
 
 pub async fn is_taken(db: &impl ConnectionTrait, username: &Username) -> Result<bool, DbErr> {

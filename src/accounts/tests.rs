@@ -279,6 +279,15 @@ async fn an_address_may_be_claimed_by_many_and_is_the_verifiers() {
         assert_eq!(by_address.viewer.user_id(), ids[1], "who verified it");
         verify(ids[2]).update(world.app.db.writer()).await.expect_err("one account verifies an address");
         assert_eq!(world.login("cem").await.expect("by name").viewer.user_id(), ids[2]);
+
+        // Whoever claims it now signs in by it, too: a refusal would tell that it was somebody's already.
+        let password = "another pass phrase";
+        let dan = NewAccount { email: "shared@example.com".into(), password: password.into(), ..form("dan") };
+        let dan = actions::register(&world.app, &request(1), dan).await.expect("nobody is told").viewer.user_id();
+        let by_address = actions::login(&world.app, &request(1), "shared@example.com", password).await;
+        assert_eq!(by_address.expect("signs in").viewer.user_id(), dan);
+        let by_address = world.login("shared@example.com").await.expect("signs in");
+        assert_eq!(by_address.viewer.user_id(), ids[1], "still who verified it");
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
 };
 
 /// A root value of a subscription.
+#[derive(Clone)]
 pub enum Root {
     Message(Box<MessageEvent>),
     Read(Box<ReadReceipt>),

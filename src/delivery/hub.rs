@@ -35,6 +35,8 @@ use crate::{
 /// Subscriptions that ask the database at once, each for its gate or its place in the log. When thousands come back
 /// together they wait for their turn here, where waiting has no limit, and leave connections to those who send.
 const N_LOOKING: usize = 6;
+/// Events that are rendered for one viewer at once: fewer than there are connections to the database, see there.
+const N_RENDERING: usize = 6;
 
 /// The process's listeners, by topic.
 pub struct Hub {
@@ -56,6 +58,8 @@ pub struct Hub {
     /// A turn to ask the database on behalf of a subscription that begins. Held for short looks only, never while
     /// a client is written to.
     pub(super) turns: Semaphore,
+    /// A turn to render an event for one viewer.
+    pub(super) rendering: Semaphore,
     /// Who here may be told read positions, by person, so that a switch reaches them.
     receipts: Mutex<HashMap<UserId, Vec<Weak<Subscriber>>>>,
     /// Who listens to `events`, for heartbeats.
@@ -88,6 +92,7 @@ impl Hub {
             started: Instant::now(),
             topics: Mutex::default(),
             turns: Semaphore::new(N_LOOKING),
+            rendering: Semaphore::new(N_RENDERING),
             receipts: Mutex::default(),
             everything: Mutex::default(),
             me: Weak::clone(me),
@@ -144,7 +149,9 @@ impl Hub {
     pub(super) fn pin(self: &Arc<Self>) -> Pin {
         let mut pins = self.pins.lock();
         let pin = self.next_pin.fetch_add(1, Ordering::Relaxed);
-        let watermark = self.watermark();
+        // Not the watermark, which other pins may hold: one after the other they would hold it for ever. What is below
+        // this is in the log, so whoever holds the pin reads it.
+        let watermark = self.reconciled();
         pins.insert(pin, watermark);
         Pin { hub: Arc::clone(self), pin, watermark }
     }
@@ -276,6 +283,7 @@ pub(super) struct Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         self.hub.pins.lock().remove(&self.pin);
+        self.hub.raise_watermark(self.hub.reconciled());
     }
 }
 

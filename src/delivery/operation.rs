@@ -1,6 +1,6 @@
 //! A subscription's execution: roots go in one by one, encoded results come out.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use async_graphql::Response;
 use bytes::Bytes;
@@ -108,12 +108,18 @@ fn failed_with(error: Error) -> Response {
 
 /// Whether there is no result, because of nothing but things that are not found.
 fn is_gone(response: &Response) -> bool {
-    let not_found = async_graphql::Value::from("NOT_FOUND");
-    let code = |error: &async_graphql::ServerError| error.extensions.as_ref().and_then(|it| it.get("code").cloned());
     response.data == async_graphql::Value::Null
         && !response.errors.is_empty()
-        && response.errors.iter().all(|error| code(error).as_ref() == Some(&not_found))
+        && response.errors.iter().all(|error| has_code(error, "NOT_FOUND"))
 }
+
+fn has_code(error: &async_graphql::ServerError, code: &str) -> bool {
+    let extensions = error.extensions.as_ref();
+    extensions.and_then(|extensions| extensions.get("code")).is_some_and(|it| *it == async_graphql::Value::from(code))
+}
+
+/// Between the tries of an event whose rendering needs the database while that is away.
+const PAUSES: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(300), Duration::from_millis(900)];
 
 /// Renders an operation. Begins to execute with the first event and can rest, so that an idle subscription costs next
 /// to nothing.
@@ -133,9 +139,29 @@ impl Renderer {
         Self { operation, running: None }
     }
 
+    /// As [`Renderer::render`], for what must not be lost: tried again while the database is away.
+    ///
+    /// Fails when it stays away: then the listeners have to be cut off, so that they come back and read it in the log.
+    pub async fn render_surely(&mut self, root: Root) -> Result<Bytes, Error> {
+        for pause in PAUSES {
+            if let Some(payload) = self.try_render(root.clone()).await {
+                return Ok(payload);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        let payload = self.try_render(root).await;
+        payload.ok_or_else(|| Error::Unavailable("an event cannot be rendered without the database".into()))
+    }
+
     /// Executes the operation on one root value: the complete result as JSON. A failure is a result too. Empty, where
-    /// what is to be told of is not there for the viewer any more: that they are told as something of its own.
+    /// what is to be told of is not there for the viewer any more (that they are told as something of its own), and
+    /// where the database is away.
     pub async fn render(&mut self, root: Root) -> Bytes {
+        self.try_render(root).await.unwrap_or_default()
+    }
+
+    /// None where the database is away.
+    async fn try_render(&mut self, root: Root) -> Option<Bytes> {
         let may_be_gone = root.looks_something_up();
         let mut response = self.execute(root).await.unwrap_or_else(|cause| {
             // Whatever happened to this execution, the next event gets a new one.
@@ -144,12 +170,15 @@ impl Renderer {
         });
         self.operation.engine.finish(&mut response, &self.operation.context);
         if may_be_gone && is_gone(&response) {
-            return Bytes::new();
+            return Some(Bytes::new());
         }
-        match serde_json::to_vec(&response) {
+        if response.errors.iter().any(|error| has_code(error, "UNAVAILABLE")) {
+            return None;
+        }
+        Some(match serde_json::to_vec(&response) {
             Ok(json) => json.into(),
             Err(_) => Bytes::from_static(br#"{"data":null,"errors":[{"message":"Something went wrong on our side.","extensions":{"code":"INTERNAL"}}]}"#),
-        }
+        })
     }
 
     async fn execute(&mut self, root: Root) -> Result<Response, &'static str> {

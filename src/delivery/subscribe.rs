@@ -275,7 +275,7 @@ impl Start {
             let resync = WireEvent::Resync(ResyncRequired { reason });
             // Whoever fetches anew sees at least what is settled by now.
             settled = settled.max(log::watermark(hub.db()).await?);
-            self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), resync)).await).await?;
+            self.put(renderer.render_surely(topic::envelope(hub.epoch(), settled, hub.now(), resync)).await?).await?;
             metrics::counter!(crate::server::metrics::RESYNCS).increment(1);
         } else {
             for delivery in &missed {
@@ -299,16 +299,16 @@ impl Start {
                 }
                 let Some(wire) = topic::wire_event(hub.epoch(), delivery) else { continue };
                 let root = topic::envelope(hub.epoch(), watermark, delivery.occurred_at, wire);
-                self.put(renderer.render(root).await).await?;
+                self.put(renderer.render_surely(root).await?).await?;
             }
         }
         if self.wants_state() {
             for id in moved {
-                self.put(renderer.render(self.state_of(id, watermark)).await).await?;
+                self.put(renderer.render_surely(self.state_of(id, watermark)).await?).await?;
             }
         }
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
-        self.put(renderer.render(topic::envelope(hub.epoch(), settled, hub.now(), caught_up)).await).await?;
+        self.put(renderer.render_surely(topic::envelope(hub.epoch(), settled, hub.now(), caught_up)).await?).await?;
         for topic in &topics {
             match topic::conversation_of(topic.key()) {
                 Some(id) => {
@@ -441,13 +441,13 @@ impl Start {
                 has_moved |= topic::moves_state(&delivery.event, Some(self.subscriber.viewer.user_id()));
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
-                    self.put(renderer.render(root).await).await?;
+                    self.put(renderer.render_surely(root).await?).await?;
                 }
             }
         }
         if has_moved && ear.is_everything() && self.wants_state() {
             let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
-            self.put(renderer.render(self.state_of(id, watermark)).await).await?;
+            self.put(renderer.render_surely(self.state_of(id, watermark)).await?).await?;
         }
         Ok(())
     }

@@ -622,7 +622,7 @@ impl Topic {
                 let concerns = match seat.hearing {
                     Hearing::After(after) => position > after,
                     // It reads of it in the log, after what came before. Who hears nothing that has a number does not.
-                    Hearing::Muted(_) => group.ear == Ear::Reads,
+                    Hearing::Muted(_) => matches!(group.ear, Ear::Reads | Ear::Typing),
                 };
                 let is_out = concerns && subscribe::is_out(&delivery.event, seat.subscriber.viewer.user_id());
                 if is_out {
@@ -660,8 +660,9 @@ impl Topic {
                 group.gathering.store(false, Ordering::Release);
                 let changed = WireEvent::Conversation(ConversationChanged(conversation_id));
                 let root = hub.envelope(hub.now(), changed);
-                let payload = group.renderer.lock().await.render(root).await;
-                group.fan_out(&hub, None, &payload, |_| true);
+                if let Some(payload) = group.render(&hub, root).await {
+                    group.fan_out(&hub, None, &payload, |_| true);
+                }
             });
         }
     }
@@ -734,8 +735,27 @@ impl Group {
         if !self.seats.lock().iter().any(|seat| seat.subscriber.may_hear(&delivery.event)) {
             return;
         }
-        let payload = self.renderer.lock().await.render(root).await;
+        let Some(payload) = self.render(hub, root).await else { return };
         self.fan_out(hub, delivery.position, &payload, |subscriber| subscriber.may_hear(&delivery.event));
+    }
+
+    /// Renders what must not be lost. None when it cannot be: then everybody here is cut off, comes back, and reads it
+    /// in the log.
+    async fn render(&self, hub: &Hub, root: Root) -> Option<Bytes> {
+        // One that is rendered for each viewer by itself may ask the database each time: in a large conversation that
+        // must not take all connections from those who send. Never closed.
+        let _turn = match self.viewer {
+            Some(_) => Some(hub.rendering.acquire().await),
+            None => None,
+        };
+        match self.renderer.lock().await.render_surely(root).await {
+            Ok(payload) => Some(payload),
+            Err(error) => {
+                tracing::warn!(cause = error.cause(), "listeners are cut off");
+                self.seats.lock().iter().for_each(|seat| seat.subscriber.outbox.overflow());
+                None
+            }
+        }
     }
 
     fn fan_out(&self, hub: &Hub, position: Option<i64>, payload: &Bytes, is_for: impl Fn(&Subscriber) -> bool) {

@@ -27,6 +27,8 @@ use crate::{
 pub const BATCH: u64 = 500;
 /// Personal events and read positions that one comparison looks at.
 const MAX_COMPARED: u64 = 10_000;
+/// Pairs of a conversation and a person that one statement looks up.
+const MAX_TERMS: usize = 400;
 
 /// The key below which nothing can still appear.
 pub async fn watermark(db: &Db) -> Result<i64, Error> {
@@ -274,12 +276,18 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
     let members: HashMap<_, _> = match of_members.is_empty() {
         true => HashMap::new(),
         false => {
-            let wanted = of_members.iter().fold(sea_orm::Condition::any(), |any, (conversation_id, user_id)| {
-                use sea_orm::ExprTrait;
-                any.add(member::Column::ConversationId.eq(*conversation_id).and(member::Column::UserId.eq(*user_id)))
-            });
-            let rows = member::Entity::find().filter(wanted).all(db.read()).await?;
-            rows.into_iter().map(|row| ((row.conversation_id, row.user_id), row)).collect()
+            let mut members = HashMap::new();
+            // SQLite takes no more than a thousand terms.
+            for chunk in of_members.iter().collect::<Vec<_>>().chunks(MAX_TERMS) {
+                let wanted = chunk.iter().fold(sea_orm::Condition::any(), |any, (conversation_id, user_id)| {
+                    use sea_orm::ExprTrait;
+                    let of = member::Column::ConversationId.eq(*conversation_id);
+                    any.add(of.and(member::Column::UserId.eq(*user_id)))
+                });
+                let rows = member::Entity::find().filter(wanted).all(db.read()).await?;
+                members.extend(rows.into_iter().map(|row| ((row.conversation_id, row.user_id), row)));
+            }
+            members
         }
     };
     let user_ids: HashSet<UserId> = messages

@@ -176,6 +176,7 @@ async fn a_full_group_takes_nobody_and_everybody_hears_of_its_end() {
             .await
             .expect("counts");
         assert_eq!(told, MAX_GROUP_MEMBERS as u64, "each of them");
+        crate::delivery::reconcile::pass(&app.hub).await.expect("so many at once are compared with what was delivered");
         assert_eq!(world.heard_by(&ann).await, ["joined", "removed"]);
         assert_eq!(join(app, id, bob.user_id()).await, Err(Unjoinable::Gone));
         assert_eq!(code(actions::delete(app, &ann, id).await), Some(UserErrorCode::NotFound));

@@ -81,6 +81,8 @@ actions! {
     ResetFromAddress "RESET_FROM_ADDRESS" 30 / 600 s Address, "Too many new passwords are asked for from this address.";
     /// `requestPasswordReset`, for one mailbox, whether or not it has an account.
     ResetPassword "RESET_PASSWORD" 5 / 3600 s Mailbox, "A new password for this address was asked for too often.";
+    /// Mails that ask a mailbox whether it is an account's, whoever claims it. What is too much is not sent, and nobody told.
+    VerifyMailbox "VERIFY_MAILBOX" 10 / 86400 s Mailbox, "Too many accounts claim this address.";
     /// `requestEmailVerification`.
     VerificationMail "VERIFICATION_MAIL" 5 / 3600 s Viewer, "You have asked for too many mails.";
     /// `changePassword` with a wrong password: who holds a stolen token does not guess at leisure.

@@ -123,13 +123,19 @@ impl RateLimits {
     /// one too many; that one is not counted.
     pub async fn check(&self, action: Action, subject: &str) -> Result<(), Error> {
         let (Some(counting), Some(rule)) = (&self.counting, self.rule(action)) else { return Ok(()) };
+        // What is left of a mailbox would tell strangers what others ask of it.
+        let is_told = action.per() != Per::Mailbox;
         match counting.check(action, subject).await {
             Ok(budget) => {
-                note(Counted { action, rule, budget });
+                if is_told {
+                    note(Counted { action, rule, budget });
+                }
                 Ok(())
             }
             Err(wait) => {
-                note(Counted { action, rule, budget: Budget { remaining: 0, full_in: wait } });
+                if is_told {
+                    note(Counted { action, rule, budget: Budget { remaining: 0, full_in: wait } });
+                }
                 metrics::counter!(crate::server::metrics::RATE_LIMITED, "action" => action.name()).increment(1);
                 Err(Error::RateLimited(Limited { what: TooMuch::Action(action, rule), wait }))
             }
