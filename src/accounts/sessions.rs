@@ -77,9 +77,9 @@ pub async fn list(app: &App, viewer: &Viewer) -> Result<Vec<session::Model>, Err
     Ok(store::live_sessions(app.db.read(), viewer.user_id(), app.clock.now()).await?)
 }
 
-/// One of the viewer's live sessions.
-pub async fn find(app: &App, viewer: &Viewer, session_id: SessionId) -> Result<Option<session::Model>, Error> {
-    Ok(store::live_session(app.db.read(), viewer.user_id(), session_id, app.clock.now()).await?)
+/// The viewer's live sessions among the ids, by one statement.
+pub async fn find(app: &App, viewer: &Viewer, session_ids: &[SessionId]) -> Result<Vec<session::Model>, Error> {
+    Ok(store::live_sessions_among(app.db.read(), viewer.user_id(), session_ids, app.clock.now()).await?)
 }
 
 /// Opens a session for who has proved to be the user, in the verb's transaction and with its commit.

@@ -252,6 +252,21 @@ pub async fn live_session(
         .await
 }
 
+/// A person's live sessions among the ids.
+pub async fn live_sessions_among(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    session_ids: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::find()
+        .filter(session::Column::Id.is_in(session_ids.iter().copied()))
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(is_live(now))
+        .all(db)
+        .await
+}
+
 /// Ends sessions; returns those that this ended and nothing had ended before.
 pub async fn revoke_sessions(
     db: &impl ConnectionTrait,
