@@ -260,14 +260,15 @@ pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Err
 }
 
 /// For a group whose row lock is held: revokes the pending invites into it that can no longer be accepted, those of one
-/// inviter or all.
+/// inviter or all. Those by email go on without the group: they are invites to be friends, too.
 pub async fn end_into_group(
     tx: &mut Transaction<'_>,
     group_id: ConversationId,
     inviter_id: Option<UserId>,
 ) -> Result<(), Error> {
     let revoked = store::revoke_into_group(tx, group_id, inviter_id, tx.app().clock.now()).await?;
-    let events = revoked.iter().flat_map(|row| {
+    let bare = store::take_out_of_group(tx, group_id, inviter_id).await?;
+    let events = revoked.iter().chain(&bare).flat_map(|row| {
         let event = Event::InviteChanged { invite_id: row.id };
         hearers(row).map(move |user_id| (user_id, event.clone()))
     });

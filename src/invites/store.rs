@@ -147,6 +147,25 @@ pub(super) async fn revoke_into_group(
     Ok(query.exec_with_returning(tx.db()).await?)
 }
 
+/// Makes the pending email invites into a group, those of one inviter or all, lead into none. As they are then: without
+/// the slot of the group, so that who may invite again can.
+pub(super) async fn take_out_of_group(
+    tx: &Transaction<'_>,
+    group_id: ConversationId,
+    inviter_id: Option<UserId>,
+) -> Result<Vec<invite::Model>, Error> {
+    let change = invite::ActiveModel { group_id: Set(None), pending_slot: Set(None), ..Default::default() };
+    let mut query = Entity::update_many()
+        .set(change)
+        .filter(Column::GroupId.eq(group_id))
+        .filter(Column::Kind.eq(invite::Kind::Email))
+        .filter(Column::Status.eq(Status::Pending));
+    if let Some(inviter_id) = inviter_id {
+        query = query.filter(Column::InviterId.eq(inviter_id));
+    }
+    Ok(query.exec_with_returning(tx.db()).await?)
+}
+
 /// Takes the row locks of all invites by or to a person, in the order of ids: two who delete their accounts at once have
 /// invites in common.
 pub(super) async fn lock_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Error> {
