@@ -30,7 +30,7 @@ use crate::{
     groups::{self, access::Act, actions::Unjoinable},
     mails::{self, Mail},
     rate_limits::{self, Action},
-    users::{self, types::Username},
+    users::{self, access::hold, types::Username},
 };
 
 /// How often a send is judged anew after another took the slot from under it.
@@ -91,6 +91,7 @@ pub async fn send_by_email(
     let slot = email_slot(viewer.user_id(), &email, group_id);
 
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     lock_sender(&tx, viewer.user_id()).await?;
     if let Some(group_id) = group_id {
         groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("email"))?;
@@ -130,6 +131,7 @@ pub async fn claim(app: &App, viewer: &Viewer, request: &RequestContext, token: 
     app.rate_limits.check(Action::UseMailToken, &rate_limits::address(request.client_ip)).await?;
     let claim = access::claimable(app, token, "token").await?;
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let row = bind(&mut tx, viewer.user_id(), claim, app.clock.now()).await?;
     tx.commit().await?;
     Ok(Changed { invite: Arc::new(row), conversation_id: None })
@@ -141,7 +143,11 @@ pub async fn bind(tx: &mut Transaction<'_>, user_id: UserId, claim: Claim, now: 
     if inviter_id == user_id {
         return Err(Refusal::invalid(claim.field(), "This is your own invite.").into());
     }
-    Pair::of(inviter_id, user_id).lock(tx).await?;
+    let held = Pair::of(inviter_id, user_id).lock(tx).await?;
+    if !held.has(inviter_id) {
+        // It was revoked with their account.
+        return Err(claim.refusal().into());
+    }
     let blocks = friends::store::blocks(tx, user_id, inviter_id).await?;
     if blocks.by_other {
         // As if they had taken it back, which they would have.
