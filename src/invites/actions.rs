@@ -171,7 +171,7 @@ fn email_slot(inviter_id: UserId, email: &Email, group_id: Option<ConversationId
 /// Invites the person with a username into a group. They must be somebody whom the viewer finds by `user(username)`.
 ///
 /// Refused with `NOT_FOUND` (no such person, no such group), `INVALID_INPUT` (oneself, a bad note), `FORBIDDEN` (without
-/// the right to invite, or the viewer has blocked them), `ALREADY_MEMBER`, `ALREADY_INVITED` (by whomever),
+/// the right to invite, or the viewer has blocked them), `ALREADY_MEMBER`, `ALREADY_INVITED` (by whomever they see),
 /// `LIMIT_REACHED`. Who has blocked the viewer gets a hidden invite, as with friend invites.
 pub async fn send_to_group(
     app: &App,
@@ -238,7 +238,11 @@ pub async fn end_between(
                 record_changed(tx, &row).await?;
             }
         } else {
-            store::hide(tx, &row).await?;
+            let slot = match row.group_id {
+                Some(group_id) if row.kind == Kind::Group => Some(hidden_group_slot(group_id, blocker_id, blocked_id)),
+                _ => row.pending_slot.clone(),
+            };
+            store::hide(tx, &row, slot).await?;
         }
     }
     Ok(())
@@ -381,24 +385,27 @@ async fn try_send_to_group(
     let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("group"))?;
     let now = app.clock.now();
     let slot = group_slot(group_id, invitee_id);
+    let hidden_slot = hidden_group_slot(group_id, invitee_id, viewer.user_id());
     let holder = store::holder_of(&tx, &slot).await?;
+    let own_hidden = store::holder_of(&tx, &hidden_slot).await?;
     let blocks = friends::store::blocks(&tx, viewer.user_id(), invitee_id).await?;
     let facts = GroupSendFacts {
         blocked_by_viewer: blocks.by_viewer,
         blocked_by_other: blocks.by_other,
         member: groups::actions::is_member(&tx, &allowed, invitee_id).await?,
         holder_expired: holder.as_ref().map(|row| access::is_expired(row, now)),
+        own_hidden_expired: own_hidden.as_ref().map(|row| access::is_expired(row, now)),
     };
     let hidden = match judge_group_send(facts).map_err(|refused| refused.refusal("group"))? {
         SendDecision::Make { hidden } | SendDecision::Replace { hidden } => hidden,
         SendDecision::Accept => return Err(Error::internal("an invite into a group cannot cross another").into()),
     };
-    if let Some(expired) = holder {
+    for expired in holder.into_iter().chain(own_hidden) {
         store::expire(&tx, &expired).await?;
     }
     let row = invite::Model {
         group_id: Some(group_id),
-        pending_slot: Some(slot),
+        pending_slot: Some(if hidden { hidden_slot } else { slot }),
         expires_at: now.plus_seconds(GROUP_INVITE_SECONDS),
         ..new_row(app, Kind::Group, viewer, invitee_id, note, hidden, now)
     };
@@ -407,9 +414,15 @@ async fn try_send_to_group(
     Ok(Some(changed))
 }
 
-/// What only one pending invite into a group may hold, whoever sent it.
+/// What only one pending invite into a group may hold, whoever sent it. Not a hidden one: see [`hidden_group_slot`].
 fn group_slot(group_id: ConversationId, invitee_id: UserId) -> String {
     format!("group:{}:{}", group_id.0.simple(), invitee_id.0.simple())
+}
+
+/// What a pending invite into a group holds that is hidden from the invitee, one for each inviter: in the slot of all, it
+/// would show to the others whom the invitee has blocked.
+fn hidden_group_slot(group_id: ConversationId, invitee_id: UserId, inviter_id: UserId) -> String {
+    format!("{}:{}", group_slot(group_id, invitee_id), inviter_id.0.simple())
 }
 
 fn new_row(

@@ -6,7 +6,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, TryInsertResult, sea_query::Expr,
+    QueryOrder, QuerySelect, TryInsertResult,
 };
 use uuid::Uuid;
 
@@ -91,10 +91,10 @@ pub(super) async fn bind(
     Ok(updated.into_iter().next())
 }
 
-/// Hides a pending invite from its invitee.
-pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
+/// Hides a pending invite from its invitee; what slot it holds from then on.
+pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model, slot: Option<String>) -> Result<(), Error> {
     Entity::update_many()
-        .col_expr(Column::Hidden, Expr::value(true))
+        .set(invite::ActiveModel { hidden: Set(true), pending_slot: Set(slot), ..Default::default() })
         .filter(Column::Id.eq(row.id))
         .filter(Column::Status.eq(Status::Pending))
         .exec(tx.db())
