@@ -25,11 +25,15 @@ impl MigrationTrait for Migration {
         connection
             .execute_unprepared("CREATE INDEX message_sender ON message (sender_id, id) WHERE sequence > 0")
             .await?;
+        // What ended by revocation has an index already: the sweep looks for both.
+        connection.execute_unprepared("CREATE INDEX session_expires ON session (expires_at)").await?;
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.get_connection().execute_unprepared("DROP INDEX message_sender").await?;
+        for statement in ["DROP INDEX session_expires", "DROP INDEX message_sender"] {
+            manager.get_connection().execute_unprepared(statement).await?;
+        }
         for table in ["departure", "data_export_part", "data_export"] {
             manager.drop_table(Table::drop().table(table).to_owned()).await?;
         }

@@ -1,6 +1,6 @@
 //! The account on the wire.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::{Context, ID, InputObject, MergedObject, Object, SimpleObject};
 use entity::{SessionId, account, session, user};
@@ -271,10 +271,14 @@ impl Session {
     }
 }
 
-/// `node(id)` for one of the viewer's live sessions; nothing for any other.
-pub async fn session_node(app: &App, viewer: &auth::Viewer, id: SessionId) -> Result<Option<Session>, Error> {
-    let row = sessions::find(app, viewer, id).await?;
-    Ok(row.map(|row| Session::new(row, viewer)))
+/// `nodes(ids)` for the viewer's live sessions among them, by one statement; nothing for any other.
+pub async fn session_nodes(
+    app: &App,
+    viewer: &auth::Viewer,
+    ids: &[SessionId],
+) -> Result<HashMap<SessionId, Session>, Error> {
+    let rows = sessions::find(app, viewer, ids).await?;
+    Ok(rows.into_iter().map(|row| (row.id, Session::new(row, viewer))).collect())
 }
 
 // ------------------------------------------------------------------ what can be changed

@@ -77,9 +77,9 @@ pub async fn list(app: &App, viewer: &Viewer) -> Result<Vec<session::Model>, Err
     Ok(store::live_sessions(app.db.read(), viewer.user_id(), app.clock.now()).await?)
 }
 
-/// One of the viewer's live sessions.
-pub async fn find(app: &App, viewer: &Viewer, session_id: SessionId) -> Result<Option<session::Model>, Error> {
-    Ok(store::live_session(app.db.read(), viewer.user_id(), session_id, app.clock.now()).await?)
+/// The viewer's live sessions among the ids, by one statement.
+pub async fn find(app: &App, viewer: &Viewer, session_ids: &[SessionId]) -> Result<Vec<session::Model>, Error> {
+    Ok(store::live_sessions_among(app.db.read(), viewer.user_id(), session_ids, app.clock.now()).await?)
 }
 
 /// Opens a session for who has proved to be the user, in the verb's transaction and with its commit.
@@ -148,9 +148,12 @@ pub async fn sweep(app: &App) -> Result<usize, Error> {
 /// For who deletes their account, whose account is locked: ends all their sessions, and takes away their refresh tokens
 /// and what is known of the devices. The bare rows stay for a while, so that a process that starts refuses the tokens too.
 pub(super) async fn forget(app: &App, tx: &mut Transaction<'_>, user_id: UserId) -> Result<Ended, Error> {
-    let session_ids = store::sessions_of(tx.db(), user_id).await?;
-    let ended = record_end(app, tx, &session_ids).await?;
-    store::strip_sessions(tx.db(), &session_ids).await?;
+    let now = app.clock.now();
+    let mut revoked = store::revoke_all_of(tx.db(), user_id, now).await?;
+    // The tokens of what has expired have expired before it.
+    revoked.retain(|session| session.expires_at > now);
+    let ended = tell_ended(app, tx, &revoked, now).await?;
+    store::strip_sessions_of(tx.db(), user_id).await?;
     Ok(ended)
 }
 
@@ -193,12 +196,22 @@ impl Ended {
 
 async fn record_end(app: &App, tx: &mut Transaction<'_>, session_ids: &[SessionId]) -> Result<Ended, Error> {
     let now = app.clock.now();
+    let revoked = match session_ids {
+        [] => Vec::new(),
+        session_ids => store::revoke_sessions(tx.db(), session_ids, now).await?,
+    };
+    tell_ended(app, tx, &revoked, now).await
+}
+
+async fn tell_ended(
+    app: &App,
+    tx: &mut Transaction<'_>,
+    revoked: &[session::Model],
+    now: Timestamp,
+) -> Result<Ended, Error> {
     let forget_at = now.plus_seconds(i64::from(app.config.auth.access_token_seconds) + CLOCK_SLACK_SECONDS);
     let mut ended = Ended { session_ids: Vec::new(), forget_at };
-    if session_ids.is_empty() {
-        return Ok(ended);
-    }
-    for session in store::revoke_sessions(tx.db(), session_ids, now).await? {
+    for session in revoked {
         tx.record_personal(session.user_id, Event::SessionRevoked { session_id: session.id, forget_at }).await?;
         ended.session_ids.push(session.id);
     }

@@ -271,6 +271,21 @@ pub async fn live_session(
         .await
 }
 
+/// A person's live sessions among the ids.
+pub async fn live_sessions_among(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    session_ids: &[SessionId],
+    now: Timestamp,
+) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::find()
+        .filter(session::Column::Id.is_in(session_ids.iter().copied()))
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(is_live(now))
+        .all(db)
+        .await
+}
+
 /// Ends sessions; returns those that this ended and nothing had ended before.
 pub async fn revoke_sessions(
     db: &impl ConnectionTrait,
@@ -294,23 +309,33 @@ pub async fn hold_owner(tx: &Transaction<'_>, session_id: SessionId) -> Result<(
     Ok(())
 }
 
-/// All sessions of a person, also those that have ended.
-pub async fn sessions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<SessionId>, DbErr> {
-    let ids = session::Entity::find().select_only().column(session::Column::Id);
-    ids.filter(session::Column::UserId.eq(user_id)).into_tuple().all(db).await
+/// Ends all of a person's sessions that nothing had ended before; returns them. Of those that ended earlier somebody may
+/// have very many.
+pub async fn revoke_all_of(
+    db: &impl ConnectionTrait,
+    user_id: UserId,
+    now: Timestamp,
+) -> Result<Vec<session::Model>, DbErr> {
+    session::Entity::update_many()
+        .col_expr(session::Column::RevokedAt, Expr::value(now))
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(session::Column::RevokedAt.is_null())
+        .exec_with_returning(db)
+        .await
 }
 
-/// Takes away the refresh tokens of sessions, and what is known of the devices.
-pub async fn strip_sessions(db: &impl ConnectionTrait, session_ids: &[SessionId]) -> Result<(), DbErr> {
-    for session_ids in session_ids.chunks(500) {
-        let tokens = refresh_token::Column::SessionId.is_in(session_ids.iter().copied());
-        refresh_token::Entity::delete_many().filter(tokens).exec(db).await?;
-        session::Entity::update_many()
-            .col_expr(session::Column::UserAgent, Expr::value(None::<String>))
-            .filter(session::Column::Id.is_in(session_ids.iter().copied()))
-            .exec(db)
-            .await?;
-    }
+/// Takes away the refresh tokens of all of a person's sessions, and what is known of the devices.
+pub async fn strip_sessions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
+    let theirs = session::Entity::find().select_only().column(session::Column::Id);
+    let theirs = theirs.filter(session::Column::UserId.eq(user_id)).into_query();
+    let tokens = refresh_token::Column::SessionId.in_subquery(theirs);
+    refresh_token::Entity::delete_many().filter(tokens).exec(db).await?;
+    session::Entity::update_many()
+        .col_expr(session::Column::UserAgent, Expr::value(None::<String>))
+        .filter(session::Column::UserId.eq(user_id))
+        .filter(session::Column::UserAgent.is_not_null())
+        .exec(db)
+        .await?;
     Ok(())
 }
 

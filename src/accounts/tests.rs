@@ -1,6 +1,7 @@
 //! Stories of accounts on SQLite, and on PostgreSQL when `KITH_TEST_POSTGRES_URL` names a server.
 
 use std::{
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr},
     sync::Arc,
 };
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 use super::{
     actions::{self, NewAccount, ProfileChanges},
-    graphql::{session_node, viewer_node},
+    deletion,
+    graphql::{session_nodes, viewer_node},
     sessions::{self, SignedIn},
 };
 use crate::{
@@ -410,7 +412,7 @@ async fn refreshing_prolongs_and_idling_ends() {
         let yesterday = world.app.clock.now().plus_seconds(-86_400);
         world.change_session(id, |session| session.last_used_at = Set(yesterday)).await;
         let ann = world.refresh(&ann.refresh_token).await.expect("refreshes");
-        let session = sessions::find(&world.app, &ann.viewer, id).await.expect("reads").expect("a session");
+        let session = sessions::find(&world.app, &ann.viewer, &[id]).await.expect("reads").pop().expect("a session");
         assert!(session.last_used_at > yesterday);
         assert_eq!(session.expires_at, session.last_used_at.plus_seconds(3 * 86_400));
 
@@ -432,6 +434,38 @@ async fn who_logs_out_is_out() {
         assert_eq!(world.ends_told().await, [(here.viewer.session_id(), here.viewer.user_id())]);
         sessions::logout(&world.app, &here.viewer).await.expect("once more is no harm");
         assert_eq!(world.ends_told().await.len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_ends_all_sessions_and_tells_of_the_live_ones() {
+    for world in worlds(&[]).await {
+        let (here, there, expired, revoked) = (
+            world.register("ann").await,
+            world.login("ann").await.expect("signs in"),
+            world.login("ann").await.expect("signs in"),
+            world.login("ann").await.expect("signs in"),
+        );
+        let other = world.register("ben").await;
+        let now = world.app.clock.now();
+        let long_ago = now.plus_seconds(-86_400);
+        world.change_session(expired.viewer.session_id(), |it| it.expires_at = Set(long_ago)).await;
+        world.change_session(revoked.viewer.session_id(), |it| it.revoked_at = Set(Some(long_ago))).await;
+        deletion::delete(&world.app, &here.viewer, PASSWORD).await.expect("deletes");
+        assert!(world.is_refused(&here) && world.is_refused(&there) && !world.is_refused(&other));
+        let told: HashSet<_> = world.ends_told().await.into_iter().collect();
+        let id = here.viewer.user_id();
+        assert_eq!(told, HashSet::from([(here.viewer.session_id(), id), (there.viewer.session_id(), id)]));
+        for session in session::Entity::find().all(world.app.db.read()).await.expect("reads") {
+            let is_theirs = session.user_id == id;
+            assert_eq!((session.revoked_at.is_some(), session.user_agent.is_none()), (is_theirs, is_theirs));
+            if session.id == revoked.viewer.session_id() {
+                assert_eq!(session.revoked_at, Some(long_ago), "as it was");
+            }
+        }
+        let tokens = refresh_token::Entity::find().all(world.app.db.read()).await.expect("reads");
+        let owners: Vec<SessionId> = tokens.iter().map(|token| token.session_id).collect();
+        assert_eq!(owners, [other.viewer.session_id()]);
     }
 }
 
@@ -633,9 +667,10 @@ async fn a_session_goes_its_way_on_the_wire() {
 
         assert!(viewer_node(&viewer, ViewerId(viewer.user_id().0)).is_some());
         assert!(viewer_node(&viewer, ViewerId(Uuid::nil())).is_none());
-        assert!(session_node(&world.app, &viewer, viewer.session_id()).await.expect("reads").is_some());
+        let id = viewer.session_id();
+        assert!(session_nodes(&world.app, &viewer, &[id]).await.expect("reads").contains_key(&id));
         let ben = Viewer::proven(UserId(Uuid::nil()), viewer.session_id());
-        assert!(session_node(&world.app, &ben, viewer.session_id()).await.expect("reads").is_none());
+        assert!(session_nodes(&world.app, &ben, &[id]).await.expect("reads").is_empty());
 
         for (id, session_id, code) in [
             ("session_zzz".to_owned(), None, "INVALID_INPUT"),

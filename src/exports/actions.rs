@@ -48,9 +48,9 @@ pub async fn newest(app: &App, viewer: &Viewer) -> Result<Option<data_export::Mo
     store::newest_of(app.db.read(), viewer.user_id()).await
 }
 
-/// One of the viewer's exports.
-pub async fn find(app: &App, viewer: &Viewer, id: DataExportId) -> Result<Option<data_export::Model>, Error> {
-    store::find_of(app.db.read(), viewer.user_id(), id).await
+/// The viewer's exports among the ids, by one statement.
+pub async fn find(app: &App, viewer: &Viewer, ids: &[DataExportId]) -> Result<Vec<data_export::Model>, Error> {
+    store::among_those_of(app.db.read(), viewer.user_id(), ids).await
 }
 
 /// For who deletes their account, whose account is held: deletes their exports. One that is just being made comes to

@@ -1,5 +1,7 @@
 //! Exports on the wire.
 
+use std::collections::HashMap;
+
 use async_graphql::{Context, ID, Object, SimpleObject};
 use entity::{DataExportId, data_export};
 
@@ -60,9 +62,14 @@ fn address(app: &App, id: DataExportId, expires_at: entity::Timestamp) -> String
     }
 }
 
-/// `node(id)` for one of the viewer's exports; nothing for anybody else's.
-pub async fn data_export_node(app: &App, viewer: &auth::Viewer, id: DataExportId) -> Result<Option<DataExport>, Error> {
-    Ok(actions::find(app, viewer, id).await?.map(DataExport))
+/// `nodes(ids)` for the viewer's exports among them, by one statement; nothing for anybody else's.
+pub async fn data_export_nodes(
+    app: &App,
+    viewer: &auth::Viewer,
+    ids: &[DataExportId],
+) -> Result<HashMap<DataExportId, DataExport>, Error> {
+    let rows = actions::find(app, viewer, ids).await?;
+    Ok(rows.into_iter().map(|row| (row.id, DataExport(row))).collect())
 }
 
 /// The part of `Viewer` that is this slice's.

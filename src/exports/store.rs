@@ -19,13 +19,14 @@ pub(super) async fn newest_of(db: &impl ConnectionTrait, user_id: UserId) -> Res
     Ok(Entity::find().filter(Column::UserId.eq(user_id)).order_by_desc(Column::Id).one(db).await?)
 }
 
-/// A person's export with an id.
-pub(super) async fn find_of(
+/// A person's exports among the ids.
+pub(super) async fn among_those_of(
     db: &impl ConnectionTrait,
     user_id: UserId,
-    id: DataExportId,
-) -> Result<Option<data_export::Model>, Error> {
-    Ok(Entity::find_by_id(id).filter(Column::UserId.eq(user_id)).one(db).await?)
+    ids: &[DataExportId],
+) -> Result<Vec<data_export::Model>, Error> {
+    let query = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).filter(Column::UserId.eq(user_id));
+    Ok(query.all(db).await?)
 }
 
 /// An export with an id, whose-ever it is.

@@ -8,7 +8,7 @@
 use async_graphql::{Context, ID, Object, SimpleObject, Union, Value};
 
 use super::{
-    node::{self, Node},
+    node::{self, AnyId, Node},
     viewer,
 };
 use crate::{
@@ -77,7 +77,10 @@ impl FederationQuery {
         }
         let keys = representations.iter().map(|any| key_of(&any.0)).collect::<Result<Vec<_>, _>>()?;
         let (names, ids): (Vec<&str>, Vec<ID>) = keys.into_iter().unzip();
-        let found = node::find(ctx, &viewer(ctx)?, &ids).await?;
+        let ids = ids.iter().map(AnyId::decode).collect::<Result<Vec<_>, _>>()?;
+        // What cannot be of its type is not looked up.
+        let ids = names.iter().zip(ids).map(|(name, id)| may_be(name, id).then_some(id)).collect();
+        let found = node::find(ctx, &viewer(ctx)?, ids).await?;
         Ok(names.into_iter().zip(found).map(|(name, node)| Entity::of(name, node?)).collect())
     }
 }
@@ -95,6 +98,17 @@ fn key_of(representation: &Value) -> Result<(&str, ID), Error> {
         (Some(name), Some(id)) if ENTITIES.contains(&name) => Ok((name, id.into())),
         (Some(_), Some(_)) => Err(Error::bad_input("A representation is of a type that is no entity here.")),
         _ => Err(Error::bad_input("A representation needs `__typename` and `id`.")),
+    }
+}
+
+/// Whether an id may be that of an entity of this type.
+fn may_be(name: &str, id: AnyId) -> bool {
+    match id {
+        AnyId::Conversation(_) => matches!(name, "DirectConversation" | "Group"),
+        AnyId::Invite(_) => name == "Invite",
+        AnyId::Message(_) => name == "Message",
+        AnyId::User(_) => name == "User",
+        AnyId::Viewer(_) | AnyId::Session(_) | AnyId::InviteLink(_) | AnyId::DataExport(_) => false,
     }
 }
 

@@ -14,11 +14,11 @@ use super::{
     viewer,
 };
 use crate::{
-    accounts::graphql::{Session, Viewer, session_node, viewer_node},
+    accounts::graphql::{Session, Viewer, session_nodes, viewer_node},
     auth,
     conversations::graphql::{Conversation, DirectConversation, Group},
     error::Error,
-    exports::graphql::{DataExport, data_export_node},
+    exports::graphql::{DataExport, data_export_nodes},
     graphql::loaders,
     invite_links::{
         access::{VisibleLink, managed},
@@ -70,7 +70,7 @@ impl OutputType for ConversationIsNode {
 
 /// An id whose kind is known.
 #[derive(Clone, Copy)]
-enum AnyId {
+pub(super) enum AnyId {
     User(UserId),
     Viewer(ViewerId),
     Session(SessionId),
@@ -82,7 +82,7 @@ enum AnyId {
 }
 
 impl AnyId {
-    fn decode(id: &ID) -> Result<Self, Error> {
+    pub(super) fn decode(id: &ID) -> Result<Self, Error> {
         let kind = id.split_once('_').map_or("", |(kind, _)| kind);
         let decoded = match kind {
             "user" => GlobalId::decode(id).map(Self::User),
@@ -113,7 +113,7 @@ impl NodeQuery {
         #[graphql(desc = "A global id of any type.")] id: ID,
     ) -> Option<async_graphql::Result<Node>> {
         let find = async {
-            let found = find(ctx, &viewer(ctx)?, &[id]).await?;
+            let found = find(ctx, &viewer(ctx)?, vec![Some(AnyId::decode(&id)?)]).await?;
             Ok::<_, Error>(found.into_iter().next().flatten())
         };
         find.await.map_err(Into::into).transpose()
@@ -129,32 +129,48 @@ impl NodeQuery {
         if ids.len() > MAX_NODES {
             return Err(Error::bad_input(format!("At most {MAX_NODES} ids at once.")).into());
         }
-        Ok(find(ctx, &viewer(ctx)?, &ids).await?)
+        let ids = ids.iter().map(|id| AnyId::decode(id).map(Some)).collect::<Result<_, _>>()?;
+        Ok(find(ctx, &viewer(ctx)?, ids).await?)
     }
 }
 
-/// Looks ids up with a number of statements that does not depend on how many there are.
-pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -> Result<Vec<Option<Node>>, Error> {
-    let ids = ids.iter().map(AnyId::decode).collect::<Result<Vec<_>, _>>()?;
+/// Looks ids up with a number of statements that does not depend on how many there are; nothing in the place of none.
+pub(super) async fn find(
+    ctx: &Context<'_>,
+    viewer: &auth::Viewer,
+    ids: Vec<Option<AnyId>>,
+) -> Result<Vec<Option<Node>>, Error> {
     let app = app(ctx);
-    let user_ids: Vec<UserId> =
-        ids.iter().filter_map(|id| if let AnyId::User(id) = id { Some(*id) } else { None }).collect();
-    let invite_ids: Vec<InviteId> =
-        ids.iter().filter_map(|id| if let AnyId::Invite(id) = id { Some(*id) } else { None }).collect();
-    let link_ids: Vec<InviteLinkId> =
-        ids.iter().filter_map(|id| if let AnyId::InviteLink(id) = id { Some(*id) } else { None }).collect();
+    let (mut user_ids, mut session_ids, mut invite_ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut link_ids, mut export_ids) = (Vec::new(), Vec::new());
+    for id in ids.iter().flatten() {
+        match *id {
+            AnyId::User(id) => user_ids.push(id),
+            AnyId::Session(id) => session_ids.push(id),
+            AnyId::Invite(id) => invite_ids.push(id),
+            AnyId::InviteLink(id) => link_ids.push(id),
+            AnyId::DataExport(id) => export_ids.push(id),
+            // By loaders, or by nothing.
+            AnyId::Viewer(_) | AnyId::Conversation(_) | AnyId::Message(_) => {}
+        }
+    }
     let users = if user_ids.is_empty() { Default::default() } else { visible(app, viewer, &user_ids).await? };
     let invites =
         if invite_ids.is_empty() { Default::default() } else { visible_invites(app, viewer, &invite_ids).await? };
     let loaders = loaders(ctx);
     let links = if link_ids.is_empty() { Vec::new() } else { managed(app, &loaders, viewer, &link_ids).await? };
     let links: HashMap<InviteLinkId, VisibleLink> = links.into_iter().map(|link| (link.id(), link)).collect();
-    let (users, invites, links, loaders) = (&users, &invites, &links, &loaders);
+    let sessions =
+        if session_ids.is_empty() { Default::default() } else { session_nodes(app, viewer, &session_ids).await? };
+    let exports =
+        if export_ids.is_empty() { Default::default() } else { data_export_nodes(app, viewer, &export_ids).await? };
+    let (users, sessions, invites, links, exports, loaders) = (&users, &sessions, &invites, &links, &exports, &loaders);
     let found = ids.into_iter().map(|id| async move {
+        let Some(id) = id else { return Ok(None) };
         Ok(match id {
             AnyId::User(id) => users.get(&id).cloned().map(|user| Node::User(user.into())),
             AnyId::Viewer(id) => viewer_node(viewer, id).map(Node::Viewer),
-            AnyId::Session(id) => session_node(app, viewer, id).await?.map(Node::Session),
+            AnyId::Session(id) => sessions.get(&id).cloned().map(Node::Session),
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
             AnyId::InviteLink(id) => links.get(&id).cloned().map(|link| Node::InviteLink(link.into())),
             AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id).await?.map(|reader| {
@@ -163,7 +179,7 @@ pub(super) async fn find(ctx: &Context<'_>, viewer: &auth::Viewer, ids: &[ID]) -
                     Conversation::Group(group) => Node::Group(group),
                 }
             }),
-            AnyId::DataExport(id) => data_export_node(app, viewer, id).await?.map(Node::DataExport),
+            AnyId::DataExport(id) => exports.get(&id).cloned().map(Node::DataExport),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?
                 .map(|readable| Node::Message(Message::of(&readable))),

@@ -9,7 +9,7 @@ use entity::{
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::types::{Answer, InviteStatus, Role, next};
+use super::types::{Answer, InviteStatus, Role, Unanswerable, next};
 use crate::{
     accounts,
     app::App,
@@ -18,6 +18,7 @@ use crate::{
     events::Transaction,
     friends::{self, types::Pair},
     mails::letters::Invitation,
+    users::access::hold,
 };
 
 /// The invites that somebody may know of: their own, and those to them that are not hidden. Every list is restricted
@@ -62,8 +63,8 @@ pub async fn visible_invites(
     Ok(rows.into_iter().map(|row| (row.id, VisibleInvite(Arc::new(row)))).collect())
 }
 
-/// A pending invite, and what the viewer, who may do so, makes of it. The lock of its pair of people is held. Only the
-/// gates of this module make one.
+/// A pending invite, and what the viewer, who may do so, makes of it. The lock of its pair of people is held, and both
+/// have an account. Only the gates of this module make one.
 #[derive(Debug)]
 pub struct PendingInvite {
     row: invite::Model,
@@ -95,11 +96,16 @@ pub async fn answerable(
     let not_found = || Refusal::new(UserErrorCode::NotFound, "There is no such invite.").of_field("inviteId");
     let row = find().await?.ok_or_else(not_found)?;
     // Of an invite that nobody has claimed there is no pair: only the inviter sees it, and only to take it back.
-    if let Some(invitee_id) = row.invitee_id {
-        Pair::of(row.inviter_id, invitee_id).lock(tx).await?;
-    }
+    let held = match row.invitee_id {
+        Some(invitee_id) => Pair::of(row.inviter_id, invitee_id).lock(tx).await?,
+        None => hold(tx, &[viewer.user_id()]).await?,
+    };
+    held.require(viewer.user_id())?;
     // As it is under the lock.
     let row = find().await?.ok_or_else(not_found)?;
+    if !held.has(row.inviter_id) {
+        return Err(Refusal::from(Unanswerable::NotPending(InviteStatus::Revoked)).into());
+    }
     answerable_row(row, viewer, answer, now)
 }
 

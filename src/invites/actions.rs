@@ -30,7 +30,7 @@ use crate::{
     groups::{self, access::Act, actions::Unjoinable},
     mails::{self, Mail},
     rate_limits::{self, Action},
-    users::{self, types::Username},
+    users::{self, access::hold, types::Username},
 };
 
 /// How often a send is judged anew after another took the slot from under it.
@@ -91,6 +91,7 @@ pub async fn send_by_email(
     let slot = email_slot(viewer.user_id(), &email, group_id);
 
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     lock_sender(&tx, viewer.user_id()).await?;
     if let Some(group_id) = group_id {
         groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("email"))?;
@@ -130,6 +131,7 @@ pub async fn claim(app: &App, viewer: &Viewer, request: &RequestContext, token: 
     app.rate_limits.check(Action::UseMailToken, &rate_limits::address(request.client_ip)).await?;
     let claim = access::claimable(app, token, "token").await?;
     let mut tx = Transaction::begin(app).await?;
+    hold(&tx, &[viewer.user_id()]).await?.require(viewer.user_id())?;
     let row = bind(&mut tx, viewer.user_id(), claim, app.clock.now()).await?;
     tx.commit().await?;
     Ok(Changed { invite: Arc::new(row), conversation_id: None })
@@ -141,7 +143,11 @@ pub async fn bind(tx: &mut Transaction<'_>, user_id: UserId, claim: Claim, now: 
     if inviter_id == user_id {
         return Err(Refusal::invalid(claim.field(), "This is your own invite.").into());
     }
-    Pair::of(inviter_id, user_id).lock(tx).await?;
+    let held = Pair::of(inviter_id, user_id).lock(tx).await?;
+    if !held.has(inviter_id) {
+        // It was revoked with their account.
+        return Err(claim.refusal().into());
+    }
     let blocks = friends::store::blocks(tx, user_id, inviter_id).await?;
     if blocks.by_other {
         // As if they had taken it back, which they would have.
@@ -165,7 +171,7 @@ fn email_slot(inviter_id: UserId, email: &Email, group_id: Option<ConversationId
 /// Invites the person with a username into a group. They must be somebody whom the viewer finds by `user(username)`.
 ///
 /// Refused with `NOT_FOUND` (no such person, no such group), `INVALID_INPUT` (oneself, a bad note), `FORBIDDEN` (without
-/// the right to invite, or the viewer has blocked them), `ALREADY_MEMBER`, `ALREADY_INVITED` (by whomever),
+/// the right to invite, or the viewer has blocked them), `ALREADY_MEMBER`, `ALREADY_INVITED` (by whomever they see),
 /// `LIMIT_REACHED`. Who has blocked the viewer gets a hidden invite, as with friend invites.
 pub async fn send_to_group(
     app: &App,
@@ -232,7 +238,11 @@ pub async fn end_between(
                 record_changed(tx, &row).await?;
             }
         } else {
-            store::hide(tx, &row).await?;
+            let slot = match row.group_id {
+                Some(group_id) if row.kind == Kind::Group => Some(hidden_group_slot(group_id, blocker_id, blocked_id)),
+                _ => row.pending_slot.clone(),
+            };
+            store::hide(tx, &row, slot).await?;
         }
     }
     Ok(())
@@ -260,14 +270,15 @@ pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Err
 }
 
 /// For a group whose row lock is held: revokes the pending invites into it that can no longer be accepted, those of one
-/// inviter or all.
+/// inviter or all. Those by email go on without the group: they are invites to be friends, too.
 pub async fn end_into_group(
     tx: &mut Transaction<'_>,
     group_id: ConversationId,
     inviter_id: Option<UserId>,
 ) -> Result<(), Error> {
     let revoked = store::revoke_into_group(tx, group_id, inviter_id, tx.app().clock.now()).await?;
-    let events = revoked.iter().flat_map(|row| {
+    let bare = store::take_out_of_group(tx, group_id, inviter_id).await?;
+    let events = revoked.iter().chain(&bare).flat_map(|row| {
         let event = Event::InviteChanged { invite_id: row.id };
         hearers(row).map(move |user_id| (user_id, event.clone()))
     });
@@ -374,24 +385,27 @@ async fn try_send_to_group(
     let allowed = groups::access::allowed(&tx, viewer, group_id, Act::Invite).await.map_err(of_group("group"))?;
     let now = app.clock.now();
     let slot = group_slot(group_id, invitee_id);
+    let hidden_slot = hidden_group_slot(group_id, invitee_id, viewer.user_id());
     let holder = store::holder_of(&tx, &slot).await?;
+    let own_hidden = store::holder_of(&tx, &hidden_slot).await?;
     let blocks = friends::store::blocks(&tx, viewer.user_id(), invitee_id).await?;
     let facts = GroupSendFacts {
         blocked_by_viewer: blocks.by_viewer,
         blocked_by_other: blocks.by_other,
         member: groups::actions::is_member(&tx, &allowed, invitee_id).await?,
         holder_expired: holder.as_ref().map(|row| access::is_expired(row, now)),
+        own_hidden_expired: own_hidden.as_ref().map(|row| access::is_expired(row, now)),
     };
     let hidden = match judge_group_send(facts).map_err(|refused| refused.refusal("group"))? {
         SendDecision::Make { hidden } | SendDecision::Replace { hidden } => hidden,
         SendDecision::Accept => return Err(Error::internal("an invite into a group cannot cross another").into()),
     };
-    if let Some(expired) = holder {
+    for expired in holder.into_iter().chain(own_hidden) {
         store::expire(&tx, &expired).await?;
     }
     let row = invite::Model {
         group_id: Some(group_id),
-        pending_slot: Some(slot),
+        pending_slot: Some(if hidden { hidden_slot } else { slot }),
         expires_at: now.plus_seconds(GROUP_INVITE_SECONDS),
         ..new_row(app, Kind::Group, viewer, invitee_id, note, hidden, now)
     };
@@ -400,9 +414,15 @@ async fn try_send_to_group(
     Ok(Some(changed))
 }
 
-/// What only one pending invite into a group may hold, whoever sent it.
+/// What only one pending invite into a group may hold, whoever sent it. Not a hidden one: see [`hidden_group_slot`].
 fn group_slot(group_id: ConversationId, invitee_id: UserId) -> String {
     format!("group:{}:{}", group_id.0.simple(), invitee_id.0.simple())
+}
+
+/// What a pending invite into a group holds that is hidden from the invitee, one for each inviter: in the slot of all, it
+/// would show to the others whom the invitee has blocked.
+fn hidden_group_slot(group_id: ConversationId, invitee_id: UserId, inviter_id: UserId) -> String {
+    format!("{}:{}", group_slot(group_id, invitee_id), inviter_id.0.simple())
 }
 
 fn new_row(

@@ -6,7 +6,7 @@ use entity::{
 };
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, TryInsertResult, sea_query::Expr,
+    QueryOrder, QuerySelect, TryInsertResult,
 };
 use uuid::Uuid;
 
@@ -91,10 +91,10 @@ pub(super) async fn bind(
     Ok(updated.into_iter().next())
 }
 
-/// Hides a pending invite from its invitee.
-pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model) -> Result<(), Error> {
+/// Hides a pending invite from its invitee; what slot it holds from then on.
+pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model, slot: Option<String>) -> Result<(), Error> {
     Entity::update_many()
-        .col_expr(Column::Hidden, Expr::value(true))
+        .set(invite::ActiveModel { hidden: Set(true), pending_slot: Set(slot), ..Default::default() })
         .filter(Column::Id.eq(row.id))
         .filter(Column::Status.eq(Status::Pending))
         .exec(tx.db())
@@ -141,6 +141,25 @@ pub(super) async fn revoke_into_group(
         .filter(Column::GroupId.eq(group_id))
         .filter(Column::Kind.eq(invite::Kind::Group))
         .filter(has_status(InviteStatus::Pending, now));
+    if let Some(inviter_id) = inviter_id {
+        query = query.filter(Column::InviterId.eq(inviter_id));
+    }
+    Ok(query.exec_with_returning(tx.db()).await?)
+}
+
+/// Makes the pending email invites into a group, those of one inviter or all, lead into none. As they are then: without
+/// the slot of the group, so that who may invite again can.
+pub(super) async fn take_out_of_group(
+    tx: &Transaction<'_>,
+    group_id: ConversationId,
+    inviter_id: Option<UserId>,
+) -> Result<Vec<invite::Model>, Error> {
+    let change = invite::ActiveModel { group_id: Set(None), pending_slot: Set(None), ..Default::default() };
+    let mut query = Entity::update_many()
+        .set(change)
+        .filter(Column::GroupId.eq(group_id))
+        .filter(Column::Kind.eq(invite::Kind::Email))
+        .filter(Column::Status.eq(Status::Pending));
     if let Some(inviter_id) = inviter_id {
         query = query.filter(Column::InviterId.eq(inviter_id));
     }

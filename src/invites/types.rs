@@ -208,8 +208,10 @@ pub struct GroupSendFacts {
     /// They have blocked the viewer, who must not learn of it.
     pub blocked_by_other: bool,
     pub member: bool,
-    /// Whether an invite of them into this group, by anybody, holds the slot; and whether it has expired.
+    /// Whether an invite of them into this group that they see, by anybody, holds the slot; and whether it has expired.
     pub holder_expired: Option<bool>,
+    /// The same of an invite by the viewer that is hidden from them. Those of others say nothing to the viewer.
+    pub own_hidden_expired: Option<bool>,
 }
 
 /// What becomes of an invite into a group, whose right to invite is settled.
@@ -221,10 +223,10 @@ pub fn judge_group_send(facts: GroupSendFacts) -> Result<SendDecision, Unsendabl
         return Err(Unsendable::BlockedByViewer);
     }
     let hidden = facts.blocked_by_other;
-    match facts.holder_expired {
-        None => Ok(SendDecision::Make { hidden }),
-        Some(true) => Ok(SendDecision::Replace { hidden }),
-        Some(false) => Err(Unsendable::AlreadyInvited),
+    match (facts.holder_expired, facts.own_hidden_expired) {
+        (None, None) => Ok(SendDecision::Make { hidden }),
+        (Some(false), _) | (_, Some(false)) => Err(Unsendable::AlreadyInvited),
+        (Some(true), _) | (_, Some(true)) => Ok(SendDecision::Replace { hidden }),
     }
 }
 
@@ -377,6 +379,24 @@ mod tests {
             (GroupSendFacts { holder_expired: Some(true), ..none }, Ok(SendDecision::Replace { hidden: false })),
             (
                 GroupSendFacts { holder_expired: Some(true), blocked_by_other: true, ..none },
+                Ok(SendDecision::Replace { hidden: true }),
+            ),
+            (GroupSendFacts { own_hidden_expired: Some(false), ..none }, Err(Unsendable::AlreadyInvited)),
+            (
+                GroupSendFacts { own_hidden_expired: Some(false), blocked_by_other: true, ..none },
+                Err(Unsendable::AlreadyInvited),
+            ),
+            (
+                GroupSendFacts { own_hidden_expired: Some(false), holder_expired: Some(true), ..none },
+                Err(Unsendable::AlreadyInvited),
+            ),
+            (
+                GroupSendFacts { own_hidden_expired: Some(true), holder_expired: Some(false), ..none },
+                Err(Unsendable::AlreadyInvited),
+            ),
+            (GroupSendFacts { own_hidden_expired: Some(true), ..none }, Ok(SendDecision::Replace { hidden: false })),
+            (
+                GroupSendFacts { own_hidden_expired: Some(true), blocked_by_other: true, ..none },
                 Ok(SendDecision::Replace { hidden: true }),
             ),
         ] {

@@ -376,13 +376,43 @@ story!(a_group_is_never_left_to_a_tombstone, |world| async {
 
 story!(whatever_races_with_a_deletion_comes_before_or_after, |world| async {
     const N_ROUNDS: usize = 5;
-    let server = world.server().await;
+    let mails = MailServer::plain(world).await;
+    let server = world.server_with(mails.options()).await;
     let bob = server.person("bob").await;
     for round in 0..N_ROUNDS {
         let (name, guest) = (format!("alice{round}"), format!("guest{round}"));
         let (alice, guest) = tokio::join!(server.person(&name), server.person(&guest));
         let conversation = alice.befriend(&bob).await;
         let invite = guest.invite(&alice).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        // Three by mail: hers to claim, hers that is claimed, and one to her.
+        let mailed = async |from: &Person, to: &str| {
+            let address = format!("{to}{round}@mail.example");
+            from.mutate("sendInvite", json!({"email": {"email": address}}), "invite { id }").await.ok();
+            mails.letter(&address, "").await.token()
+        };
+        let (to_guest, to_bob, to_alice) =
+            (mailed(&alice, "guest").await, mailed(&alice, "bob").await, mailed(&bob, "alice").await);
+        let claim = async |person: &Person, token: &str| {
+            person.mutate("claimInvite", json!({"token": token}), "invite { id }").await
+        };
+        let claimed = claim(&guest, &to_guest).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        let by_mail = async {
+            let payload = guest.answer_invite("acceptInvite", &claimed).await;
+            // Hidden from guests who have just blocked her.
+            let expected = matches!(payload.code(), None | Some("INVITE_NOT_PENDING" | "NOT_FOUND"));
+            assert!(expected, "{}", payload.answer.text);
+            let payload = claim(&bob, &to_bob).await;
+            assert!(matches!(payload.code(), None | Some("INVALID_TOKEN")), "{}", payload.answer.text);
+            let payload = claim(&alice, &to_alice).await;
+            assert!(matches!(payload.code(), None | Some("UNAUTHENTICATED")), "{}", payload.answer.text);
+        };
+        let send_by_mail = async {
+            for n in 0..10 {
+                let input = json!({"email": {"email": format!("many{n}@mail.example")}});
+                let payload = alice.mutate("sendInvite", input, "invite { id }").await;
+                assert!(matches!(payload.code(), None | Some("UNAUTHENTICATED")), "{}", payload.answer.text);
+            }
+        };
         let send = async |person: &Person, who: &str| {
             let mut answered = Vec::new();
             for n in 0..40 {
@@ -476,7 +506,9 @@ story!(whatever_races_with_a_deletion_comes_before_or_after, |world| async {
             accept,
             approach,
             export,
-            inherit
+            inherit,
+            by_mail,
+            send_by_mail
         );
         let history = bob.history(&conversation).await;
         let mut said: Vec<&str> = history.iter().map(|message| message["body"].as_str().expect("a body")).collect();

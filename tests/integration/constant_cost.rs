@@ -155,5 +155,22 @@ story!(the_number_of_statements_does_not_grow_with_the_page, |world| async {
     let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on InviteLink { uses createdBy { username }
         group { name memberCount } } } }";
     compare("links", nodes, json!({"ids": links[..2]}), json!({"ids": links})).await;
+    for _ in 1..N {
+        alice.try_login(&alice.name, &alice.password).await.ok();
+    }
+    let sessions = alice.viewer("sessions { id }").await;
+    let sessions: Vec<&str> = sessions["sessions"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|session| session["id"].as_str().expect("an id"))
+        .collect();
+    assert_eq!(sessions.len(), N);
+    let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on Session { current } } }";
+    compare("sessions by ids", nodes, json!({"ids": sessions[..2]}), json!({"ids": sessions})).await;
+    // Also of what is not there.
+    let exports: Vec<String> = sessions.iter().map(|id| id.replace("session_", "export_")).collect();
+    let nodes = "query($ids: [ID!]!) { nodes(ids: $ids) { id ... on DataExport { status } } }";
+    compare("exports by ids", nodes, json!({"ids": exports[..2]}), json!({"ids": exports})).await;
     assert!(growing.is_empty(), "{}", growing.join("\n"));
 });

@@ -277,6 +277,24 @@ story!(an_invite_by_mail_can_lead_into_a_group, |world| async {
     invite_into(&bob, "carol@work.example").await.ok();
     let carol = server.person("carol").await;
     let id = id_of(&claim(&carol, &token(&mails, "carol@work.example").await).await);
+    let preview = "query($id: ID!) { node(id: $id) { ... on Invite { status group { name } } } }";
+    assert_eq!(carol.ask(preview, json!({"id": id})).await["node"]["group"]["name"], "Reading <circle>");
+    let (hers, his) = (carol.socket().await, bob.socket().await);
+    let ((mut her_ears, _), (mut his_ears, _)) = tokio::join!(hers.follow(None), his.follow(None));
+    let demoted = json!({"groupId": group, "userId": bob.id, "role": "MEMBER"});
+    alice.mutate("changeMemberRole", demoted, "group { id }").await.ok();
+    for ears in [&mut her_ears, &mut his_ears] {
+        ears.until(|event| event["invite"]["id"] == id.as_str()).await;
+    }
+    for person in [&carol, &bob] {
+        let seen = person.ask(preview, json!({"id": id})).await;
+        assert_eq!(seen["node"], json!({"status": "PENDING", "group": null}), "it leads into the group no more");
+    }
+    let admin = json!({"groupId": group, "userId": bob.id, "role": "ADMIN"});
+    alice.mutate("changeMemberRole", admin, "group { id }").await.ok();
+    assert_eq!(carol.ask(preview, json!({"id": id})).await["node"]["group"], Value::Null, "not by itself");
+    invite_into(&bob, "carol@work.example").await.ok();
+    assert_eq!(invite_into(&bob, "carol@work.example").await.code(), Some("ALREADY_INVITED"));
     bob.mutate("leaveGroup", json!({"groupId": group}), "group { id }").await.ok();
     let accepted = carol.answer_invite("acceptInvite", &id).await;
     let direct = conversation_id_of(accepted.ok());

@@ -512,6 +512,18 @@ story!(an_invite_into_a_group_ends_with_the_group_and_is_hidden_from_who_blocked
     let hidden = to_carol.ok()["invite"]["id"].as_str().expect("an id").to_owned();
     assert_eq!(carol.answer_invite("acceptInvite", &hidden).await.code(), Some("NOT_FOUND"));
     assert_eq!(alice.invite_to(&group, &carol).await.code(), Some("ALREADY_INVITED"));
+    // Nor can she tell by another admin, who invites as if there were none.
+    let dave = server.person("dave").await;
+    alice.befriend(&dave).await;
+    alice.bring(&group, &dave).await;
+    alice.give_role(&group, &dave, "ADMIN").await.ok();
+    dave.befriend(&carol).await;
+    let by_dave = dave.invite_to(&group, &carol).await;
+    let seen = by_dave.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    assert!(carol.invites("INCOMING").await.iter().any(|invite| invite["id"] == seen.as_str()));
+    for person in [&alice, &dave] {
+        assert_eq!(person.invite_to(&group, &carol).await.code(), Some("ALREADY_INVITED"));
+    }
 
     let to_bob = alice.invite_to(&group, &bob).await;
     let invite = to_bob.ok()["invite"]["id"].as_str().expect("an id").to_owned();
@@ -526,7 +538,7 @@ story!(an_invite_into_a_group_ends_with_the_group_and_is_hidden_from_who_blocked
         .filter(|invite| invite["kind"] == "GROUP")
         .map(|invite| invite["status"].clone())
         .collect();
-    assert_eq!(statuses, ["REVOKED", "REVOKED"]);
+    assert_eq!(statuses, ["REVOKED", "ACCEPTED", "REVOKED"], "Dave's is the one in the middle");
 
     // Blocking ends what was pending, as with invites to be friends.
     let group = alice.create_group("Another").await;
@@ -535,6 +547,14 @@ story!(an_invite_into_a_group_ends_with_the_group_and_is_hidden_from_who_blocked
     bob.to_user("blockUser", &alice).await.ok();
     assert_eq!(bob.answer_invite("acceptInvite", &invite).await.code(), Some("NOT_FOUND"));
     assert_eq!(alice.invites("OUTGOING").await[0]["status"], "PENDING", "she is not told");
+    alice.bring(&group, &dave).await;
+    alice.give_role(&group, &dave, "ADMIN").await.ok();
+    dave.befriend(&bob).await;
+    assert_eq!(alice.invite_to(&group, &bob).await.code(), Some("ALREADY_INVITED"), "as by hers");
+    let by_dave = dave.invite_to(&group, &bob).await;
+    let seen = by_dave.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    let accepted = bob.answer_invite("acceptInvite", &seen).await;
+    assert_eq!(conversation_id_of(accepted.ok()), group);
 });
 
 /// The life of a group on one process, heard on another.
