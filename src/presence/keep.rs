@@ -65,6 +65,8 @@ struct Keeper<'a> {
     to_hold: HashSet<UserId>,
     to_let_go: HashSet<UserId>,
     to_note: HashSet<UserId>,
+    /// Whose lease may have begun without an answer: when they are held at last, Redis does not know them as new.
+    unclear: HashSet<UserId>,
     /// Who came since it was written down that they have been seen.
     fresh: Vec<UserId>,
     next_try: Instant,
@@ -82,6 +84,7 @@ impl<'a> Keeper<'a> {
             to_hold: HashSet::new(),
             to_let_go: HashSet::new(),
             to_note: HashSet::new(),
+            unclear: HashSet::new(),
             fresh: Vec::new(),
             next_try: now,
             next_beat: now,
@@ -108,8 +111,9 @@ impl<'a> Keeper<'a> {
             Some(leases) => {
                 self.to_hold.extend(arrived);
                 self.to_let_go.extend(left);
+                self.beat(app, leases).await;
                 if now >= self.next_try
-                    && let Err(away) = self.agree(app, leases, now).await
+                    && let Err(away) = self.agree(app, leases).await
                 {
                     tracing::warn!(cause = %away, "Redis is not told who is online; trying again");
                     self.next_try = now + RETRY;
@@ -130,44 +134,84 @@ impl<'a> Keeper<'a> {
         }
     }
 
-    /// Brings Redis to what is so here, and takes over what the dead have left.
-    async fn agree(&mut self, app: &App, leases: &Leases, now: Instant) -> Result<(), Away> {
+    /// Brings Redis to what is so here. A part that does not get through stops no other.
+    async fn agree(&mut self, app: &App, leases: &Leases) -> Result<(), Away> {
         let connections = &self.presence.connections;
+        let mut result = Ok(());
         // Who is back by now keeps the lease, and who is gone needs none.
         self.to_let_go.retain(|id| !connections.has(*id));
         self.to_hold.retain(|id| connections.has(*id));
+        self.unclear.retain(|id| connections.has(*id));
         for chunk in chunks(&self.to_let_go) {
-            self.to_note.extend(leases.let_go(&chunk).await?);
+            self.beat(app, leases).await;
+            let gone = leases.let_go(&chunk).await;
             for id in &chunk {
                 self.to_let_go.remove(id);
             }
+            self.to_let_go.extend(gone.unanswered);
+            self.to_note.extend(gone.so);
+            result = gone.away.map_or(result, Err);
         }
         for chunk in chunks(&self.to_hold) {
-            self.to_note.extend(leases.hold(&chunk).await?);
-            for id in &chunk {
-                self.to_hold.remove(id);
-            }
+            result = self.hold(app, leases, &chunk).await.and(result);
         }
-        if now >= self.next_refresh {
+        if Instant::now() >= self.next_refresh {
+            self.next_refresh = Instant::now() + self.presence.lease / N_REFRESHES;
             for chunk in connections.all().chunks(CHUNK) {
                 // Who had no lease was taken for dead, or Redis has forgotten.
-                self.to_note.extend(leases.hold(chunk).await?);
+                result = self.hold(app, leases, chunk).await.and(result);
             }
-            self.next_refresh = now + self.presence.lease / N_REFRESHES;
-        }
-        if now >= self.next_beat {
-            for (process, died_at) in leases.beat(self.presence.lease).await? {
-                self.bury(app, leases, &process, died_at).await?;
-            }
-            self.next_beat = now + self.presence.lease / N_BEATS;
         }
         for chunk in chunks(&self.to_note) {
+            self.beat(app, leases).await;
             leases.note(&chunk).await?;
             for id in &chunk {
                 self.to_note.remove(id);
             }
         }
-        Ok(())
+        result
+    }
+
+    /// Holds leases. Of whom nothing is answered is tried again, and told when it is: to tell them once more than
+    /// needed is nothing, since it is looked how they are then.
+    async fn hold(&mut self, app: &App, leases: &Leases, chunk: &[UserId]) -> Result<(), Away> {
+        self.beat(app, leases).await;
+        let held = leases.hold(chunk).await;
+        self.to_note.extend(held.so);
+        let unanswered: HashSet<UserId> = held.unanswered.into_iter().collect();
+        for id in chunk.iter().filter(|id| !unanswered.contains(id)) {
+            self.to_hold.remove(id);
+            if self.unclear.remove(id) {
+                self.to_note.insert(*id);
+            }
+        }
+        self.to_hold.extend(&unanswered);
+        self.unclear.extend(unanswered);
+        held.away.map_or(Ok(()), Err)
+    }
+
+    /// Says that this process lives, when it is time, whatever else does not get through; and takes over what the dead
+    /// have left.
+    async fn beat(&mut self, app: &App, leases: &Leases) {
+        if Instant::now() < self.next_beat {
+            return;
+        }
+        let dead = match leases.beat(self.presence.lease).await {
+            Ok(dead) => {
+                self.next_beat = Instant::now() + self.presence.lease / N_BEATS;
+                dead
+            }
+            Err(away) => {
+                tracing::warn!(cause = %away, "Redis is not told that this process lives; trying again");
+                self.next_beat = Instant::now() + RETRY.min(self.presence.lease / N_BEATS);
+                return;
+            }
+        };
+        for (process, died_at) in dead {
+            if let Err(away) = self.bury(app, leases, &process, died_at).await {
+                tracing::warn!(cause = %away, "the people of a process that ended cannot be taken over; trying again");
+            }
+        }
     }
 
     async fn bury(&mut self, app: &App, leases: &Leases, process: &str, died_at: Timestamp) -> Result<(), Away> {
@@ -177,10 +221,13 @@ impl<'a> Keeper<'a> {
             if n_taken == 0 {
                 break;
             }
-            n_buried += n_taken;
-            self.presence.seen(gone.iter().map(|id| (*id, died_at)));
+            n_buried += n_taken - gone.unanswered.len();
+            self.presence.seen(gone.so.iter().map(|id| (*id, died_at)));
             save(app).await;
-            self.to_note.extend(gone);
+            self.to_note.extend(gone.so);
+            if let Some(away) = gone.away {
+                return Err(away);
+            }
         }
         tracing::info!(n_buried, "took over the people of a process that ended");
         Ok(())

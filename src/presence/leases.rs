@@ -13,7 +13,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use entity::{Timestamp, UserId};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout};
@@ -100,6 +100,27 @@ struct Scripts {
     since: Script,
 }
 
+/// What Redis answered about some people: each has a lease of their own, and of a cluster not every node may answer.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Those of whom it is so.
+    pub so: Vec<UserId>,
+    /// Those of whom nothing is known, not even whether what was asked for was done.
+    pub unanswered: Vec<UserId>,
+    /// Why there are such.
+    pub away: Option<Away>,
+}
+
+impl Answers {
+    fn none(user_ids: &[UserId], away: Away) -> Self {
+        Self { so: Vec::new(), unanswered: user_ids.to_vec(), away: Some(away) }
+    }
+
+    fn complete(self) -> Result<Vec<UserId>, Away> {
+        self.away.map_or(Ok(self.so), Err)
+    }
+}
+
 /// Redis did not answer.
 #[derive(Debug)]
 pub struct Away(String);
@@ -125,44 +146,62 @@ impl Leases {
     }
 
     /// Holds leases for people, new ones or longer ones. Answers who had none before, from any process.
-    pub async fn hold(&self, user_ids: &[UserId]) -> Result<Vec<UserId>, Away> {
+    pub async fn hold(&self, user_ids: &[UserId]) -> Answers {
         if user_ids.is_empty() {
-            return Ok(Vec::new());
+            return Answers::default();
         }
         // First, so that nobody is held of whom the others would not know when we die.
-        let held = self.of_process(&self.name);
-        self.command::<()>(redis::cmd("SADD").arg(&held).arg(names(user_ids))).await?;
-        self.command::<()>(redis::cmd("PEXPIRE").arg(&held).arg(86_400_000)).await?;
-        self.hold_for(user_ids, self.lease).await
+        let written = self.write_down(&self.name, user_ids).await;
+        // Where that did not work the lease is still prolonged: who is here is not to be taken for dead.
+        let held = self.hold_for(user_ids, self.lease).await;
+        match written {
+            Ok(()) => held,
+            Err(away) => Answers { so: held.so, ..Answers::none(user_ids, away) },
+        }
     }
 
-    async fn hold_for(&self, user_ids: &[UserId], lease: Duration) -> Result<Vec<UserId>, Away> {
+    async fn write_down(&self, process: &str, user_ids: &[UserId]) -> Result<(), Away> {
+        let held = self.of_process(process);
+        self.command::<()>(redis::cmd("SADD").arg(&held).arg(names(user_ids))).await?;
+        self.command::<()>(redis::cmd("PEXPIRE").arg(&held).arg(86_400_000)).await
+    }
+
+    async fn hold_for(&self, user_ids: &[UserId], lease: Duration) -> Answers {
         self.who(user_ids, &self.scripts.hold, &[self.name.clone(), millis(lease)], PATIENCE, |n_before| n_before == 0)
             .await
     }
 
-    /// Gives leases up. Answers who has none any more, from any process.
-    pub async fn let_go(&self, user_ids: &[UserId]) -> Result<Vec<UserId>, Away> {
+    /// Gives leases up. Answers who has none any more, from any process. Doing it again answers the same.
+    pub async fn let_go(&self, user_ids: &[UserId]) -> Answers {
         if user_ids.is_empty() {
-            return Ok(Vec::new());
+            return Answers::default();
         }
-        let gone = self.let_go_of(&self.name, user_ids).await?;
-        self.command::<()>(redis::cmd("SREM").arg(self.of_process(&self.name)).arg(names(user_ids))).await?;
-        Ok(gone)
+        let gone = self.let_go_of(&self.name, user_ids).await;
+        let unanswered: HashSet<UserId> = gone.unanswered.iter().copied().collect();
+        let done: Vec<UserId> = user_ids.iter().copied().filter(|id| !unanswered.contains(id)).collect();
+        if done.is_empty() {
+            return gone;
+        }
+        let erased = self.command::<()>(redis::cmd("SREM").arg(self.of_process(&self.name)).arg(names(&done))).await;
+        match erased {
+            Ok(()) => gone,
+            Err(away) => Answers { so: gone.so, ..Answers::none(user_ids, away) },
+        }
     }
 
-    async fn let_go_of(&self, process: &str, user_ids: &[UserId]) -> Result<Vec<UserId>, Away> {
+    async fn let_go_of(&self, process: &str, user_ids: &[UserId]) -> Answers {
         self.who(user_ids, &self.scripts.let_go, &[process.to_owned()], PATIENCE, |n_left| n_left == 0).await
     }
 
     /// This process ends: its leases last no longer than `grace` from now, so that who comes back elsewhere was never
     /// away. Who does not is found by the others as if the process had died then.
     pub async fn shorten(&self, user_ids: &[UserId], grace: Duration) -> Result<(), Away> {
+        let mut away = None;
         for chunk in user_ids.chunks(CHUNK) {
-            self.hold_for(chunk, grace).await?;
+            away = self.hold_for(chunk, grace).await.away.or(away);
         }
         self.beat(grace).await?;
-        Ok(())
+        away.map_or(Ok(()), Err)
     }
 
     /// Says that this process lives for so long, and answers which processes are dead, with when each was last alive.
@@ -178,16 +217,21 @@ impl Leases {
         Ok(dead.filter(|(name, _)| *name != self.name).collect())
     }
 
-    /// Takes some of the people whose leases a dead process held, and gives them up. Answers whom it held, and who of
-    /// them has none any more; nobody once all are taken. Several processes may do this at once: each takes others.
-    pub async fn bury(&self, process: &str) -> Result<(usize, Vec<UserId>), Away> {
+    /// Takes some of the people whose leases a dead process held, and gives them up. Answers how many it took, and who
+    /// of them has none any more; nobody once all are taken. Several processes may do this at once: each takes others.
+    pub async fn bury(&self, process: &str) -> Result<(usize, Answers), Away> {
         let taken: Vec<String> = self.command(redis::cmd("SPOP").arg(self.of_process(process)).arg(CHUNK)).await?;
         if taken.is_empty() {
             self.command::<()>(redis::cmd("ZREM").arg(self.of_all("processes")).arg(process)).await?;
-            return Ok((0, Vec::new()));
+            return Ok((0, Answers::default()));
         }
         let user_ids: Vec<UserId> = taken.iter().filter_map(|name| user_of(name)).collect();
-        Ok((taken.len(), self.let_go_of(process, &user_ids).await?))
+        let gone = self.let_go_of(process, &user_ids).await;
+        if !gone.unanswered.is_empty() {
+            // For whoever comes next.
+            self.write_down(process, &gone.unanswered).await?;
+        }
+        Ok((taken.len(), gone))
     }
 
     /// Tells the other processes that people came or went: at most [`CHUNK`] at once.
@@ -240,7 +284,7 @@ impl Leases {
         let mut online = HashSet::new();
         for chunk in user_ids.chunks(CHUNK) {
             let none: &[String] = &[];
-            match self.who(chunk, &self.scripts.count, none, SHORT_PATIENCE, |n_held| n_held > 0).await {
+            match self.who(chunk, &self.scripts.count, none, SHORT_PATIENCE, |n_held| n_held > 0).await.complete() {
                 Ok(found) => online.extend(found),
                 Err(away) => {
                     self.rest(&away);
@@ -268,10 +312,20 @@ impl Leases {
         arguments: &[String],
         patience: Duration,
         is_wanted: impl Fn(i64) -> bool,
-    ) -> Result<Vec<UserId>, Away> {
-        let numbers = user_ids.iter().map(|id| self.run(script, self.of_user(*id), arguments, patience));
-        let numbers: Vec<i64> = try_join_all(numbers).await?;
-        Ok(user_ids.iter().zip(numbers).filter(|(_, number)| is_wanted(*number)).map(|(id, _)| *id).collect())
+    ) -> Answers {
+        let numbers = user_ids.iter().map(|id| self.run::<i64>(script, self.of_user(*id), arguments, patience));
+        let mut answers = Answers::default();
+        for (id, number) in user_ids.iter().zip(join_all(numbers).await) {
+            match number {
+                Ok(number) if is_wanted(number) => answers.so.push(*id),
+                Ok(_) => {}
+                Err(away) => {
+                    answers.unanswered.push(*id);
+                    answers.away = Some(away);
+                }
+            }
+        }
+        answers
     }
 
     async fn run<T: FromRedisValue>(

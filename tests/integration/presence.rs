@@ -602,6 +602,34 @@ full_story!(presence_comes_back_with_redis, |world| async {
     assert!(socket.is_open());
 });
 
+full_story!(a_lease_that_cannot_be_held_stops_no_other, |world| async {
+    const LEASE: Duration = Duration::from_secs(2);
+    let redis = Redis::private(world).await;
+    let options = || no_grace().redis(redis.url()).set("KITH_PRESENCE_LEASE_SECONDS", LEASE.as_secs());
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (carol, bob, _) = a.friends("carol", "bob").await;
+    let alice = a.person("alice").await;
+    let bob = bob.at(&b);
+    let socket = bob.socket().await;
+    let mut told = watch(&socket);
+    assert_eq!(short(&told.next().await), "carol OFFLINE");
+
+    // What a dead node of a cluster is to others: Alice's lease fails each time.
+    let key = format!("{}:presence:{{{}}}", world.redis_prefix, id(&alice).0.simple());
+    let client = redis::Client::open(redis.url()).expect("a URL");
+    let mut connection = client.get_multiplexed_async_connection().await.expect("Redis can be reached");
+    let _: () = redis::cmd("SET").arg(&key).arg("no lease").query_async(&mut connection).await.expect("it is set");
+    let _alice = alice.socket().await;
+    let _carol = carol.socket().await;
+    assert_eq!(short(&told.next().await), "carol ONLINE");
+    // Nobody takes the process for dead, and the lease is prolonged.
+    assert_eq!(told.try_next(LEASE * 3).await, None);
+    assert_eq!(seen(&bob, &carol).await["status"], "ONLINE");
+
+    let _: () = redis::cmd("DEL").arg(&key).query_async(&mut connection).await.expect("it is deleted");
+    until_seen(&alice.at(&b), &alice, "ONLINE").await;
+});
+
 story!(a_block_among_group_mates_hides_both, |world| async {
     let server = world.server_with(no_grace()).await;
     let (alice, bob) = tokio::join!(server.person("alice"), server.person("bob"));
