@@ -43,6 +43,9 @@ const MIGRATION_LOCK: i64 = 0x6b69_7468;
 /// Connections that only read, on SQLite.
 const SQLITE_READERS: u32 = 4;
 
+/// Keys that one statement asks for part by part: SQLite takes 500 parts of a UNION, and 1000 of an OR.
+pub const MAX_PARTS: usize = 400;
+
 /// Where everything durable is.
 #[derive(Clone, Debug)]
 pub struct Db {
@@ -315,4 +318,30 @@ fn lock_file(path: &Path) -> Result<File, Error> {
         refuse(format!("another process uses {}: several processes need PostgreSQL and Redis", path.display()))
     })?;
     Ok(file)
+}
+
+#[cfg(test)]
+pub mod tests {
+    use clap::Parser;
+    use sea_orm::ConnectionTrait;
+
+    use super::Db;
+    use crate::config::StorageConfig;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        storage: StorageConfig,
+    }
+
+    /// A database of its own in a directory that lives as long. Rows may stand in it by themselves.
+    pub async fn loose() -> (tempfile::TempDir, Db) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let url = format!("sqlite://{}", directory.path().join("kith.db").display());
+        let config = Cli::try_parse_from(["kith", "--database-url", &url]).expect("it is valid").storage;
+        let db = Db::connect(&config).await.expect("it is made");
+        db.migrate().await.expect("it is migrated");
+        db.writer().execute_unprepared("PRAGMA foreign_keys = OFF").await.expect("SQLite does as told");
+        (directory, db)
+    }
 }

@@ -11,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{
-    db::Db,
+    db::{Db, MAX_PARTS},
     error::Error,
     graphql::{
         loaders::Key,
@@ -42,14 +42,17 @@ impl Key for Membership {
     type Value = Arc<member::Model>;
 
     async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
-        let wanted = keys.iter().fold(Condition::any(), |any, key| {
-            any.add(member::Column::ConversationId.eq(key.conversation_id).and(member::Column::UserId.eq(key.user_id)))
-        });
-        let rows = member::Entity::find().filter(wanted).all(db.read()).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (Self { conversation_id: row.conversation_id, user_id: row.user_id }, Arc::new(row)))
-            .collect())
+        use member::Column;
+        let mut found = HashMap::new();
+        for keys in keys.chunks(MAX_PARTS) {
+            let wanted = keys.iter().fold(Condition::any(), |any, key| {
+                any.add(Column::ConversationId.eq(key.conversation_id).and(Column::UserId.eq(key.user_id)))
+            });
+            for row in member::Entity::find().filter(wanted).all(db.read()).await? {
+                found.insert(Self { conversation_id: row.conversation_id, user_id: row.user_id }, Arc::new(row));
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -142,17 +145,17 @@ impl Key for MemberPage {
     type Value = Arc<Vec<member::Model>>;
 
     async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
-        let mut pages = keys.iter();
-        let Some(first) = pages.next() else { return Ok(HashMap::new()) };
-        let mut all = first.select();
-        for page in pages {
-            all.union(UnionType::All, page.select());
-        }
-        let rows =
-            member::Entity::find().from_raw_sql(db.read().get_database_backend().build(&all)).all(db.read()).await?;
         let mut by_conversation: HashMap<ConversationId, Vec<member::Model>> = HashMap::new();
-        for row in rows {
-            by_conversation.entry(row.conversation_id).or_default().push(row);
+        for keys in keys.chunks(MAX_PARTS) {
+            let mut pages = keys.iter().map(Self::select);
+            let Some(mut all) = pages.next() else { continue };
+            for page in pages {
+                all.union(UnionType::All, page);
+            }
+            let all = db.read().get_database_backend().build(&all);
+            for row in member::Entity::find().from_raw_sql(all).all(db.read()).await? {
+                by_conversation.entry(row.conversation_id).or_default().push(row);
+            }
         }
         Ok(keys
             .iter()
@@ -291,9 +294,6 @@ pub struct ReadersPage {
     pub before: Option<UserId>,
 }
 
-/// SQLite takes 500 parts of a UNION.
-const MAX_UNION: usize = 400;
-
 impl ReadersPage {
     fn select(&self, number: usize) -> SelectStatement {
         use member::Column;
@@ -325,7 +325,7 @@ impl Key for ReadersPage {
 
     async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
         let mut found: HashMap<Self, Vec<UserId>> = HashMap::new();
-        for keys in keys.chunks(MAX_UNION) {
+        for keys in keys.chunks(MAX_PARTS) {
             let mut pages = keys.iter().enumerate().map(|(number, key)| key.select(number));
             let Some(mut all) = pages.next() else { continue };
             for page in pages {
@@ -348,5 +348,51 @@ impl Key for ReadersPage {
                 (key, Arc::new(users))
             })
             .collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::Timestamp;
+    use sea_orm::IntoActiveModel;
+
+    use super::*;
+    use crate::db::tests::loose;
+
+    #[tokio::test]
+    async fn a_thousand_members_and_pages_are_found_at_once() {
+        let (_directory, db) = loose().await;
+        let members: Vec<member::Model> = (0..1200)
+            .map(|_| member::Model {
+                conversation_id: ConversationId(Uuid::now_v7()),
+                user_id: UserId(Uuid::now_v7()),
+                role: member::Role::Member,
+                joined_at: Timestamp(0),
+                last_read_sequence: 0,
+                last_read_at: None,
+            })
+            .collect();
+        let rows = members.iter().map(|member| member.clone().into_active_model());
+        member::Entity::insert_many(rows).exec(db.writer()).await.expect("they are written");
+
+        let keys: Vec<Membership> = members
+            .iter()
+            .map(|member| Membership { conversation_id: member.conversation_id, user_id: member.user_id })
+            .collect();
+        assert_eq!(Membership::load(&db, &keys).await.expect("they are read").len(), keys.len());
+
+        let page = |member: &member::Model, backward| MemberPage {
+            conversation_id: member.conversation_id,
+            backward,
+            limit: 2,
+            after: None,
+            before: None,
+        };
+        let keys: Vec<MemberPage> =
+            members.iter().map(|it| page(it, false)).chain(members.iter().map(|it| page(it, true))).collect();
+        let pages = MemberPage::load(&db, &keys).await.expect("they are read");
+        for (key, member) in keys.iter().zip(members.iter().cycle()) {
+            assert_eq!(*pages[key], [member.clone()]);
+        }
     }
 }

@@ -11,7 +11,12 @@ use sea_orm::{
     sea_query::Expr,
 };
 
-use crate::{db::Db, error::Error, events::EmojiCount, graphql::loaders::Key};
+use crate::{
+    db::{Db, MAX_PARTS},
+    error::Error,
+    events::EmojiCount,
+    graphql::loaders::Key,
+};
 
 impl Key for MessageId {
     type Value = Arc<message::Model>;
@@ -57,17 +62,17 @@ impl Key for LastMessage {
 
     async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
         use message::Column;
-        let wanted = keys.iter().filter(|key| key.sequence > 0).fold(Condition::any(), |any, key| {
-            any.add(Column::ConversationId.eq(key.conversation_id).and(Column::Sequence.eq(key.sequence)))
-        });
-        if wanted.is_empty() {
-            return Ok(HashMap::new());
+        let keys: Vec<&Self> = keys.iter().filter(|key| key.sequence > 0).collect();
+        let mut found = HashMap::new();
+        for keys in keys.chunks(MAX_PARTS) {
+            let wanted = keys.iter().fold(Condition::any(), |any, key| {
+                any.add(Column::ConversationId.eq(key.conversation_id).and(Column::Sequence.eq(key.sequence)))
+            });
+            for row in message::Entity::find().filter(wanted).all(db.read()).await? {
+                found.insert(Self { conversation_id: row.conversation_id, sequence: row.sequence }, Arc::new(row));
+            }
         }
-        let rows = message::Entity::find().filter(wanted).all(db.read()).await?;
-        Ok(rows
-            .into_iter()
-            .map(|row| (Self { conversation_id: row.conversation_id, sequence: row.sequence }, Arc::new(row)))
-            .collect())
+        Ok(found)
     }
 }
 
@@ -85,16 +90,20 @@ impl Key for MessageRange {
 
     async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, Self::Value>, Error> {
         use message::Column;
-        let wanted = keys.iter().filter(|key| key.from <= key.to).fold(Condition::any(), |any, key| {
-            any.add(Column::ConversationId.eq(key.conversation_id).and(Column::Sequence.between(key.from, key.to)))
-        });
-        let rows = match wanted.is_empty() {
-            true => Vec::new(),
-            false => message::Entity::find().filter(wanted).order_by_asc(Column::Sequence).all(db.read()).await?,
-        };
+        let some: Vec<&Self> = keys.iter().filter(|key| key.from <= key.to).collect();
         let mut by_conversation: HashMap<ConversationId, Vec<Arc<message::Model>>> = HashMap::new();
-        for row in rows {
-            by_conversation.entry(row.conversation_id).or_default().push(Arc::new(row));
+        for some in some.chunks(MAX_PARTS) {
+            let wanted = some.iter().fold(Condition::any(), |any, key| {
+                any.add(Column::ConversationId.eq(key.conversation_id).and(Column::Sequence.between(key.from, key.to)))
+            });
+            for row in message::Entity::find().filter(wanted).all(db.read()).await? {
+                by_conversation.entry(row.conversation_id).or_default().push(Arc::new(row));
+            }
+        }
+        // Two ranges of one conversation may have messages in common.
+        for rows in by_conversation.values_mut() {
+            rows.sort_by_key(|row| row.sequence);
+            rows.dedup_by_key(|row| row.sequence);
         }
         Ok(keys
             .iter()
@@ -196,4 +205,50 @@ pub(super) async fn reactions_of(db: &impl ConnectionTrait, id: MessageId) -> Re
             by: Some(of_one.iter().map(|row| row.user_id).collect()),
         })
         .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use entity::Timestamp;
+    use sea_orm::IntoActiveModel;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::db::tests::loose;
+
+    #[tokio::test]
+    async fn a_thousand_messages_and_ranges_are_found_at_once() {
+        let (_directory, db) = loose().await;
+        let messages: Vec<message::Model> = (0..1200)
+            .map(|_| message::Model {
+                id: MessageId(Uuid::now_v7()),
+                conversation_id: ConversationId(Uuid::now_v7()),
+                sequence: 1,
+                sender_id: UserId(Uuid::now_v7()),
+                body: Some("Hello".into()),
+                reply_to_id: None,
+                idempotency_key: None,
+                input_hash: None,
+                created_at: Timestamp(0),
+                edited_at: None,
+                deleted_at: None,
+            })
+            .collect();
+        let rows = messages.iter().map(|message| message.clone().into_active_model());
+        message::Entity::insert_many(rows).exec(db.writer()).await.expect("they are written");
+
+        let last = |message: &message::Model| LastMessage { conversation_id: message.conversation_id, sequence: 1 };
+        let keys: Vec<LastMessage> = messages.iter().map(last).collect();
+        assert_eq!(LastMessage::load(&db, &keys).await.expect("they are read").len(), keys.len());
+
+        let range =
+            |message: &message::Model, to| MessageRange { conversation_id: message.conversation_id, from: 1, to };
+        // Each of them twice, in statements of their own.
+        let keys: Vec<MessageRange> =
+            messages.iter().map(|it| range(it, 1)).chain(messages.iter().map(|it| range(it, 2))).collect();
+        let pages = MessageRange::load(&db, &keys).await.expect("they are read");
+        for (key, message) in keys.iter().zip(messages.iter().cycle()) {
+            assert_eq!(pages[key].iter().map(|it| it.id).collect::<Vec<_>>(), [message.id]);
+        }
+    }
 }

@@ -6,6 +6,7 @@
 //! things are by then: the other half is for what must not be lost.
 
 use std::{
+    cmp::Reverse,
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Weak},
     time::Duration,
@@ -13,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use entity::{UserId, user};
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
 use tokio::time::Instant;
@@ -43,6 +45,12 @@ const TICK: Duration = Duration::from_millis(250);
 const ON_THE_WAY: Duration = Duration::from_secs(3);
 /// People whose last told state is remembered, so that who came and went in between is not told.
 const MAX_REMEMBERED: usize = 100_000;
+
+/// Executions of one look, most shared ones first. For whom there is no more room it waits until the next look, so that
+/// what costs an execution for each watcher holds up nobody else.
+const MAX_EXECUTIONS: usize = 1000;
+/// Executions under way at once.
+const N_AT_ONCE: usize = 16;
 
 /// Whom a watcher hears of.
 #[derive(Clone, Debug)]
@@ -339,21 +347,25 @@ impl Teller {
         let news: HashSet<UserId> =
             changed.iter().copied().filter(|person| self.told.get(person) != Some(&is_online(person))).collect();
         let waited: HashSet<UserId> = late.iter().flat_map(|(_, people)| people).copied().collect();
-        let people: Vec<UserId> = news.union(&waited).copied().collect();
+        // What is news comes first.
+        let people: Vec<UserId> = news.iter().chain(waited.difference(&news)).copied().collect();
         let late: HashMap<usize, &HashSet<UserId>> =
             late.iter().map(|(watcher, people)| (address(watcher), people)).collect();
+        let mut n_left = MAX_EXECUTIONS;
         for people in people.chunks(CHUNK) {
             let Some(states) = presence.certain_states(&app.db, people).await? else { return Ok(false) };
             let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
             let rows = rows.all(app.db.read()).await?;
             let naming = presence.watchers.naming(people);
             let audience = store::audience(&app.db, people, &|id| presence.watchers.has(id), &naming).await?;
+            let mut tellings = Vec::new();
             for row in rows {
                 let (person, row) = (row.id, Arc::new(row));
                 let (Some(state), Some(hearing)) = (states.get(&person), audience.get(&person)) else { continue };
                 let told = WirePresence::new(User::new(row), *state);
-                tell_of(app, person, &told, hearing, news.contains(&person), &late).await;
+                gather(app, person, &told, hearing, news.contains(&person), &late, &mut tellings);
             }
+            n_left = tell_all(app, tellings, n_left).await;
         }
         if self.told.len() > MAX_REMEMBERED {
             self.told = HashMap::new();
@@ -363,37 +375,68 @@ impl Teller {
     }
 }
 
-/// Tells the watchers of one person who may hear of them: all, if it is news, else only those for whom it waited.
-async fn tell_of(
+/// How somebody is, for watchers who share an execution.
+struct Telling {
+    person: UserId,
+    presence: WirePresence,
+    group: Arc<Group>,
+    watching: Vec<Arc<Watcher>>,
+}
+
+/// Gathers the watchers of one person who may hear of them: all, if it is news, else only those for whom it waited.
+fn gather(
     app: &App,
     person: UserId,
     presence: &WirePresence,
     hearing: &[Hears],
     is_news: bool,
     late: &HashMap<usize, &HashSet<UserId>>,
+    tellings: &mut Vec<Telling>,
 ) {
     let watchers = &app.presence.watchers;
     let waited = |watcher: &Arc<Watcher>| late.get(&address(watcher)).is_some_and(|people| people.contains(&person));
     let mut by_group: HashMap<usize, Vec<Arc<Watcher>>> = HashMap::new();
     for hears in hearing {
         for watcher in watchers.of(hears.viewer_id) {
-            if !watcher.scope.covers(person, hears.unasked) || !(is_news || waited(&watcher)) {
-                continue;
-            }
-            if !watcher.is_ready() {
-                watchers.keep_for(&watcher, person);
-            } else if watcher.is_news(person, presence.is_online()) {
+            if watcher.scope.covers(person, hears.unasked) && (is_news || waited(&watcher)) {
                 by_group.entry(address(&watcher.group)).or_default().push(watcher);
             }
         }
     }
-    let second = app.hub.second();
     for watching in by_group.into_values() {
         let Some(group) = watching.first().map(|watcher| Arc::clone(&watcher.group)) else { continue };
-        let payload = group.renderer.lock().await.render(root(&app.hub, group.ear, presence.clone())).await;
+        tellings.push(Telling { person, presence: presence.clone(), group, watching });
+    }
+}
+
+/// Tells as much as there is room for, the rest later. Answers how many more executions there may be.
+async fn tell_all(app: &App, mut tellings: Vec<Telling>, n_left: usize) -> usize {
+    let watchers = &app.presence.watchers;
+    tellings.sort_by_key(|telling| Reverse(telling.watching.len()));
+    for telling in tellings.split_off(tellings.len().min(n_left)) {
+        telling.watching.iter().for_each(|watcher| watchers.keep_for(watcher, telling.person));
+    }
+    let n_left = n_left - tellings.len();
+    let second = app.hub.second();
+    let tell = async |telling: Telling| {
+        let Telling { person, presence, group, mut watching } = telling;
+        let is_online = presence.is_online();
+        watching.retain(|watcher| {
+            if !watcher.is_ready() {
+                watchers.keep_for(watcher, person);
+                return false;
+            }
+            watcher.is_news(person, is_online)
+        });
+        if watching.is_empty() {
+            return;
+        }
+        let payload = group.renderer.lock().await.render(root(&app.hub, group.ear, presence)).await;
         watching.iter().for_each(|watcher| watcher.tell(second, &payload));
         metrics::counter!(DELIVERIES).increment(watching.len() as u64);
-    }
+    };
+    stream::iter(tellings).for_each_concurrent(N_AT_ONCE, tell).await;
+    n_left
 }
 
 /// Tells one shared thing from another, for as long as both live.
