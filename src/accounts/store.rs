@@ -63,8 +63,7 @@ pub async fn find_accounts(
                 .clone()
                 .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
                 .order_by_asc(account::Column::UserId);
-            let (first, last) =
-                (first.one(db).await?, accounts.order_by_desc(account::Column::UserId).one(db).await?);
+            let (first, last) = (first.one(db).await?, accounts.order_by_desc(account::Column::UserId).one(db).await?);
             let is_same = first.as_ref().map(|row| row.user_id) == last.as_ref().map(|row| row.user_id);
             Ok(vec![first, last.filter(|_| !is_same)])
         }
