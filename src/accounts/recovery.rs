@@ -87,7 +87,7 @@ pub async fn verify_email(app: &App, request: &RequestContext, token: &str) -> O
 }
 
 /// Asks for a mail with the way to a new password. Answers the same, after the same, for any address; a mail comes to who
-/// has verified it and to nobody else.
+/// has verified it, else claimed it first, and to nobody else.
 pub async fn request_reset(app: &App, request: &RequestContext, email: &str) -> Outcome<()> {
     let email = Email::parse(email).map_err(|message| Refusal::invalid("email", message))?;
     app.rate_limits.check(Action::ResetFromAddress, &rate_limits::address(request.client_ip)).await?;
@@ -99,10 +99,10 @@ pub async fn request_reset(app: &App, request: &RequestContext, email: &str) -> 
 }
 
 /// What a request for a new password comes to, when it is about to be sent: a mail to the address *of the account*, which
-/// the typed one only resembles. Nothing where nobody has verified the address.
+/// the typed one only resembles. Nothing where nobody has claimed the address.
 pub async fn answer_request(app: &App, request: &mail::Model) -> Result<Option<(String, Mail)>, Error> {
     let Ok(email) = Email::parse(&request.recipient) else { return Ok(None) };
-    let Some((user, account)) = store::verified_person(app.db.read(), email.folded()).await? else { return Ok(None) };
+    let Some((user, account)) = store::claimant(app.db.read(), email.folded()).await? else { return Ok(None) };
     let tx = Transaction::begin(app).await?;
     if !hold(&tx, &[user.id]).await?.has(user.id) {
         return Ok(None);

@@ -10,7 +10,7 @@ use entity::{
 use sea_orm::{
     ActiveValue::Set,
     ColumnTrait, Condition, ConnectionTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
-    QueryTrait,
+    QueryTrait, Select,
     sea_query::{Expr, LockType, Order},
 };
 
@@ -57,13 +57,8 @@ pub async fn find_accounts(
             Ok(vec![accounts.filter(account::Column::UserId.in_subquery(user_id)).one(db).await?])
         }
         Identifier::Email(folded) => {
-            let accounts = accounts.filter(account::Column::EmailFolded.eq(folded));
-            // Ids are ordered by time.
-            let first = accounts
-                .clone()
-                .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
-                .order_by_asc(account::Column::UserId);
-            let (first, last) = (first.one(db).await?, accounts.order_by_desc(account::Column::UserId).one(db).await?);
+            let last = accounts.filter(account::Column::EmailFolded.eq(folded)).order_by_desc(account::Column::UserId);
+            let (first, last) = (first_of(folded).one(db).await?, last.one(db).await?);
             let is_same = first.as_ref().map(|row| row.user_id) == last.as_ref().map(|row| row.user_id);
             Ok(vec![first, last.filter(|_| !is_same)])
         }
@@ -100,6 +95,25 @@ pub async fn verified_person(
         Some(account) => person(db, account.user_id).await,
         None => Ok(None),
     }
+}
+
+/// The person whom an address means: whose account has verified it, else claimed it first.
+pub async fn claimant(
+    db: &impl ConnectionTrait,
+    email_folded: &str,
+) -> Result<Option<(user::Model, account::Model)>, DbErr> {
+    match first_of(email_folded).one(db).await? {
+        Some(account) => person(db, account.user_id).await,
+        None => Ok(None),
+    }
+}
+
+fn first_of(email_folded: &str) -> Select<account::Entity> {
+    account::Entity::find()
+        .filter(account::Column::EmailFolded.eq(email_folded))
+        .order_by(account::Column::EmailVerifiedAt.is_null(), Order::Asc)
+        // Ids are ordered by time.
+        .order_by_asc(account::Column::UserId)
 }
 
 fn has_verified(email_folded: &str) -> Condition {

@@ -357,15 +357,15 @@ mod tests {
     use sea_orm::IntoActiveModel;
 
     use super::*;
-    use crate::db::tests::loose;
+    use crate::{clock::Clock, db::tests::loose};
 
     #[tokio::test]
     async fn a_thousand_members_and_pages_are_found_at_once() {
         let (_directory, db) = loose().await;
         let members: Vec<member::Model> = (0..1200)
             .map(|_| member::Model {
-                conversation_id: ConversationId(Uuid::now_v7()),
-                user_id: UserId(Uuid::now_v7()),
+                conversation_id: Clock.new_id(),
+                user_id: Clock.new_id(),
                 role: member::Role::Member,
                 joined_at: Timestamp(0),
                 last_read_sequence: 0,
@@ -392,7 +392,7 @@ mod tests {
             members.iter().map(|it| page(it, false)).chain(members.iter().map(|it| page(it, true))).collect();
         let pages = MemberPage::load(&db, &keys).await.expect("they are read");
         for (key, member) in keys.iter().zip(members.iter().cycle()) {
-            assert_eq!(*pages[key], [member.clone()]);
+            assert_eq!(pages[key].as_slice(), std::slice::from_ref(member));
         }
     }
 }

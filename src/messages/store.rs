@@ -211,20 +211,19 @@ pub(super) async fn reactions_of(db: &impl ConnectionTrait, id: MessageId) -> Re
 mod tests {
     use entity::Timestamp;
     use sea_orm::IntoActiveModel;
-    use uuid::Uuid;
 
     use super::*;
-    use crate::db::tests::loose;
+    use crate::{clock::Clock, db::tests::loose};
 
     #[tokio::test]
     async fn a_thousand_messages_and_ranges_are_found_at_once() {
         let (_directory, db) = loose().await;
         let messages: Vec<message::Model> = (0..1200)
             .map(|_| message::Model {
-                id: MessageId(Uuid::now_v7()),
-                conversation_id: ConversationId(Uuid::now_v7()),
+                id: Clock.new_id(),
+                conversation_id: Clock.new_id(),
                 sequence: 1,
-                sender_id: UserId(Uuid::now_v7()),
+                sender_id: Clock.new_id(),
                 body: Some("Hello".into()),
                 reply_to_id: None,
                 idempotency_key: None,
