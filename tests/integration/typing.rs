@@ -231,6 +231,24 @@ story!(who_cannot_send_cannot_type, |world| async {
     assert_eq!(told, [false], "it ends, and nothing more is told");
 });
 
+story!(who_is_put_out_of_a_group_hears_nobody_type_there, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let group = alice.create_group("Chess").await;
+    alice.bring(&group, &bob).await;
+    let socket = bob.socket().await;
+    let mut heard = listen(&socket, &group, &alice).await;
+    quiet(&alice, &group, &mut heard).await;
+    alice.to_member("removeMember", &group, &bob).await.ok();
+    alice.set_typing(&group, true).await.ok();
+    match heard.hear().await {
+        Heard::Error(errors) => assert_eq!(errors[0]["extensions"]["code"], "NOT_FOUND", "{errors}"),
+        other => panic!("heard {other:?}"),
+    }
+    let refused = bob.set_typing(&group, true).await;
+    assert_eq!(refused.code(), Some("NOT_FOUND"), "{}", refused.answer.text);
+});
+
 story!(who_does_not_ask_for_typing_is_not_told, |world| async {
     let server = world.server().await;
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
