@@ -1,0 +1,175 @@
+// Who is signed in. The accounts of this browser are in localStorage, which one a window shows is in its sessionStorage:
+// two windows can be two people, a reload stays signed in, and a new window can go on as somebody who is remembered.
+import { useSyncExternalStore } from 'react';
+import { httpUrl } from './server';
+
+export interface Account {
+  /** The id of the user, `user_…`. */
+  id: string;
+  username: string;
+  displayName: string;
+  accessToken: string;
+  refreshToken: string;
+  /** When the access token dies, RFC 3339, by the server's clock. */
+  accessTokenExpiresAt: string;
+}
+
+/** The session is over: logged out, revoked, or its refresh token was used by somebody else. */
+export class SignedOut extends Error {}
+
+const ACCOUNTS = 'kith:accounts';
+const CURRENT = 'kith:account';
+const listeners = new Set<() => void>();
+
+// Storage may be forbidden; then an account lives as long as the page.
+const memory = new Map<string, string>();
+function read(storage: () => Storage, key: string) {
+  try {
+    return storage().getItem(key);
+  } catch {
+    return memory.get(key) ?? null;
+  }
+}
+function write(storage: () => Storage, key: string, value: string | null) {
+  try {
+    if (value === null) storage().removeItem(key);
+    else storage().setItem(key, value);
+  } catch {
+    if (value === null) memory.delete(key);
+    else memory.set(key, value);
+  }
+}
+
+let cached: { raw: string | null; accounts: Account[] } = { raw: null, accounts: [] };
+
+/** Everybody who signed in with this browser and did not sign out, the last one first. */
+export function remembered(): Account[] {
+  const raw = read(() => localStorage, ACCOUNTS);
+  if (raw !== cached.raw) {
+    let accounts: Account[] = [];
+    try {
+      accounts = raw ? (JSON.parse(raw) as Account[]) : [];
+    } catch {
+      // Somebody else's word under our key.
+    }
+    cached = { raw, accounts };
+  }
+  return cached.accounts;
+}
+
+/** Who this window shows. */
+export function current(): Account | null {
+  const id = read(() => sessionStorage, CURRENT);
+  return remembered().find((account) => account.id === id) ?? null;
+}
+
+/** Signs this window in, and remembers. */
+export function signIn(account: Account) {
+  store(account);
+  resume(account.id);
+}
+
+/** Shows somebody who is remembered. */
+export function resume(id: string) {
+  write(() => sessionStorage, CURRENT, id);
+  tell();
+}
+
+/** Shows nobody; the account stays remembered. */
+export function leave() {
+  write(() => sessionStorage, CURRENT, null);
+  tell();
+}
+
+/** Forgets an account, in all windows. The server is not told: see `logout`. */
+export function forget(id: string) {
+  save(remembered().filter((account) => account.id !== id));
+}
+
+/** Keeps what is known of an account up to date. */
+export function store(account: Account) {
+  save([account, ...remembered().filter(({ id }) => id !== account.id)]);
+}
+
+function save(accounts: Account[]) {
+  write(() => localStorage, ACCOUNTS, accounts.length ? JSON.stringify(accounts) : null);
+  tell();
+}
+
+function tell() {
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void) {
+  const changed = (event: StorageEvent) => {
+    if (event.key === ACCOUNTS || event.key === null) listener();
+  };
+  listeners.add(listener);
+  addEventListener('storage', changed);
+  return () => {
+    listeners.delete(listener);
+    removeEventListener('storage', changed);
+  };
+}
+
+export const useAccount = () => useSyncExternalStore(subscribe, current);
+export const useRemembered = () => useSyncExternalStore(subscribe, remembered);
+
+/** An access token of the account that lives for a while yet; a new one where the stored one does not. */
+export function freshToken(id: string): Promise<string> {
+  return token(id, (account) => Date.parse(account.accessTokenExpiresAt) - Date.now() > 5_000);
+}
+
+/** An access token other than the one that the server refused. */
+export function otherToken(id: string, refused: string): Promise<string> {
+  return token(id, (account) => account.accessToken !== refused);
+}
+
+// A refresh token works once, and a second use ends the session. So one refresh at a time, over all windows of the
+// browser, and the new pair is stored before anybody uses it. Another window may have refreshed while this one waited.
+async function token(id: string, isGood: (account: Account) => boolean): Promise<string> {
+  const known = find(id);
+  if (isGood(known)) return known.accessToken;
+  return exclusively(`kith:refresh:${id}`, async () => {
+    const account = find(id);
+    return isGood(account) ? account.accessToken : (await refresh(account)).accessToken;
+  });
+}
+
+function find(id: string): Account {
+  const account = remembered().find((account) => account.id === id);
+  if (!account) throw new SignedOut();
+  return account;
+}
+
+const REFRESH = `mutation Refresh($input: RefreshSessionInput!) {
+  refreshSession(input: $input) { accessToken refreshToken accessTokenExpiresAt userErrors { code } }
+}`;
+
+async function refresh(account: Account): Promise<Account> {
+  const response = await fetch(httpUrl, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ query: REFRESH, variables: { input: { refreshToken: account.refreshToken } } }),
+  });
+  const payload = (await response.json()).data?.refreshSession;
+  // The server is away or busy: nothing was used up, and the next try may succeed.
+  if (!payload) throw new Error('The session could not be refreshed. Try again.');
+  if (!payload.accessToken) {
+    forget(account.id);
+    throw new SignedOut();
+  }
+  const { accessToken, refreshToken, accessTokenExpiresAt } = payload;
+  const renewed = { ...account, accessToken, refreshToken, accessTokenExpiresAt };
+  store(renewed);
+  return renewed;
+}
+
+// Web Locks are there in secure contexts only (https, localhost); elsewhere one page at least does not refresh twice.
+const underWay = new Map<string, Promise<unknown>>();
+function exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+  if (navigator.locks) return navigator.locks.request(name, work) as Promise<T>;
+  const turn = (underWay.get(name) ?? Promise.resolve()).then(work, work);
+  underWay.set(name, turn);
+  return turn;
+}
