@@ -54,12 +54,15 @@ pub struct ServerConfig {
     #[arg(long, env = "KITH_METRICS_LISTEN")]
     pub metrics_listen: Option<SocketAddr>,
     /// In production the schema cannot be introspected, the playground is off, migrations are run by
-    /// `kith migrate` and a JWT secret is required.
+    /// `kith migrate` and a JWT secret is required. The first two have settings of their own.
     #[arg(long = "env", env = "KITH_ENV", value_enum, default_value_t = Environment::Development)]
     pub environment: Environment,
     /// Whether the schema can be introspected; unset: in development only.
     #[arg(long, env = "KITH_INTROSPECTION", value_enum)]
     pub introspection: Option<Switch>,
+    /// Whether the chat is at `/` and the explorer at `/explorer`; unset: in development only.
+    #[arg(long, env = "KITH_PLAYGROUND", value_enum)]
+    pub playground: Option<Switch>,
     /// Origins that browsers may call from, separated by commas, e.g. `https://app.example`. None set: any, since
     /// tokens are never ambient.
     #[arg(long, env = "KITH_ALLOWED_ORIGINS", value_delimiter = ',', value_parser = parse_origin)]
@@ -350,6 +353,11 @@ impl Config {
     /// Whether the schema can be introspected.
     pub fn introspection(&self) -> bool {
         self.server.introspection.map_or(!self.in_production(), |switch| switch == Switch::On)
+    }
+
+    /// Whether the playground's pages are served.
+    pub fn playground(&self) -> bool {
+        self.server.playground.map_or(!self.in_production(), |switch| switch == Switch::On)
     }
 }
 

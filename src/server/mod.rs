@@ -5,7 +5,7 @@
 //! | `/graphql` | queries and mutations, see [`crate::graphql::http`] |
 //! | `/graphql/ws`, `/graphql/stream` | subscriptions over WebSocket and server-sent events |
 //! | `/exports/…` | archives of what is people's own, see [`crate::exports::http`] |
-//! | `/` | the playground, not in production |
+//! | `/`, `/explorer`, … | the playground, unless it is off: see [`playground`] |
 //! | `/schema.graphql` | the schema, while it may be introspected |
 //! | `/health/live`, `/health/ready` | see [`health`] |
 //! | `/metrics` | see [`metrics`] |
@@ -383,8 +383,7 @@ fn router(state: ServerState) -> Router {
         .route("/graphql", any(graphql::http::handler))
         .merge(streams)
         .route("/exports/{id}", get(crate::exports::http::handler))
-        .route("/", get(playground::page))
-        .route("/assets/{*name}", get(playground::asset))
+        .merge(playground::routes())
         .route("/schema.graphql", get(schema))
         .merge(health_routes());
     let router = match state.app.config.server.metrics_listen {
@@ -412,11 +411,12 @@ fn finish_router(router: Router<ServerState>, state: ServerState) -> Router {
 
 /// The path of a request as it may be logged.
 fn known(path: &str) -> &'static str {
-    const PATHS: [&str; 8] = [
+    const PATHS: [&str; 9] = [
         "/graphql",
         "/graphql/ws",
         "/graphql/stream",
         "/",
+        "/explorer",
         "/schema.graphql",
         "/health/live",
         "/health/ready",

@@ -330,9 +330,49 @@ story!(the_small_endpoints_answer, |world| async {
     assert_eq!(schema.status, 200);
     assert!(schema.text.contains("type Subscription"));
     assert_eq!(client.get("/nothing/here").await.status, 404);
-    let playground = client.get("/").await;
-    assert!(matches!(playground.status, 200 | 404 | 503), "{}", playground.status);
-    assert!(playground.media_type() == "text/html" || playground.status != 200);
+});
+
+sqlite_story!(pages_of_the_playground_may_run_nothing_of_anybody_else, |world| async {
+    let server = world.server().await;
+    let client = server.anonymous();
+    for path in ["/", "/join/a-code", "/verify-email?token=x", "/reset-password?token=x", "/invite?token=x", "/explorer"] {
+        let page = client.get(path).await;
+        assert_eq!((page.status, page.media_type()), (200, "text/html"), "{path}");
+        let policy = page.header("content-security-policy").expect("a policy").to_owned();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("connect-src 'self'"), "{path}: {policy}");
+        assert_eq!(policy.contains("unsafe"), path == "/explorer", "{path}: {policy}");
+        assert_eq!(page.header("referrer-policy"), Some("no-referrer"), "{path}");
+        assert!(!page.text.contains("KITH-NONCE"), "{path}");
+        if let Some((_, rest)) = policy.split_once("'nonce-") {
+            let (nonce, _) = rest.split_once('\'').expect("an end");
+            assert!(page.text.contains(&format!("nonce=\"{nonce}\"")), "{path}");
+            let again = client.get(path).await;
+            assert_ne!(again.header("content-security-policy"), Some(&*policy), "{path}: it is another one each time");
+        }
+        for (_, rest) in page.text.match_indices("src=\"").map(|(at, mark)| page.text.split_at(at + mark.len())) {
+            let file = rest.split('"').next().expect("an address");
+            let address = url::Url::parse(&format!("{}{path}", server.url)).expect("a URL").join(file).expect("a URL");
+            assert_eq!(client.get(address.path()).await.status, 200, "{path}: {file}");
+        }
+    }
+    assert_eq!(client.get("/join/a/b").await.status, 404);
+    assert_eq!(client.get("/assets/nothing.js").await.status, 404);
+    assert!(server.terminate().await.success());
+
+    // Whether they are there is a setting, and in production they are there only if it says so.
+    let production = || Options::default().set("KITH_ENV", "production");
+    for (options, expected) in [
+        (Options::default().set("KITH_PLAYGROUND", "off"), 404),
+        (production(), 404),
+        (production().set("KITH_PLAYGROUND", "on"), 200),
+    ] {
+        let server = world.server_with(options).await;
+        for path in ["/", "/join/a-code", "/explorer"] {
+            assert_eq!(server.anonymous().get(path).await.status, expected, "{path}");
+        }
+        assert!(server.terminate().await.success());
+    }
 });
 
 // The one story that waits for the ten seconds that a client has to say what it wants.
