@@ -110,7 +110,7 @@ pub async fn refuse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, close: Close) 
 async fn open<S: AsyncRead + AsyncWrite + Unpin>(stream: S) -> Socket<S> {
     // The read buffer is allocated for good and filled with zeros at each read. Writes pass through: `Wire` buffers.
     let config = WebSocketConfig::default()
-        .read_buffer_size(2048)
+        .read_buffer_size(1024)
         .write_buffer_size(0)
         .max_write_buffer_size(4096)
         .max_message_size(Some(MAX_MESSAGE_BYTES))
