@@ -21,6 +21,7 @@ mod mails;
 mod messages;
 mod migrations;
 mod npm_clients;
+mod operations;
 mod persisted;
 mod presence;
 mod processes;

@@ -8,7 +8,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
 };
 
-use crate::{sqlite_story, story, support::*};
+use crate::{story, support::*};
 
 /// A script of `tests/clients`.
 pub fn script(name: &str) -> Command {
@@ -106,11 +106,4 @@ story!(every_must_and_should_of_graphql_over_http_is_met, |world| async {
     let mut audit = script("audit.mjs");
     audit.env("KITH_URL", &server.url);
     run(audit).await;
-});
-
-sqlite_story!(the_operations_of_the_playground_are_valid, |world| async {
-    let server = world.server().await;
-    let mut introspect = script("introspect.mjs");
-    introspect.env("KITH_URL", &server.url);
-    run(introspect).await;
 });
