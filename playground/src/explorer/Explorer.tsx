@@ -9,6 +9,7 @@ import { SHELF_PLUGIN } from './Shelf';
 import { named } from './operations';
 import { Status } from './Status';
 import { storage } from './storage';
+import { TabsMended } from './TabsMended';
 
 const PLUGINS = [SHELF_PLUGIN, HISTORY_PLUGIN];
 
@@ -35,6 +36,7 @@ export function Explorer() {
         <Status />
       </GraphiQL.Footer>
       <LinesThatWrap />
+      <TabsMended />
     </GraphiQL>
   );
 }
@@ -57,7 +59,8 @@ function LinesThatWrap() {
     responseEditor,
   ]);
   useEffect(() => {
-    for (const editor of editors) editor?.updateOptions({ wordWrap: 'on', fontSize: 14 });
+    const lineNumbers = matchMedia(NARROW).matches ? 'off' : 'on';
+    for (const editor of editors) editor?.updateOptions({ fontSize: 14, lineNumbers, wordWrap: 'on' });
   }, [editors]);
   return null;
 }

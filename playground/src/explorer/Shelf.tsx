@@ -1,5 +1,4 @@
 import { useGraphiQL } from '@graphiql/react';
-import { useMemo } from 'react';
 import {
   Autocomplete,
   Button,
@@ -10,7 +9,6 @@ import {
   ListBoxItem,
   ListBoxSection,
   SearchField,
-  Text,
   useFilter,
 } from 'react-aria-components';
 import { useOpen } from './open';
@@ -61,19 +59,19 @@ export function Shelf() {
   const open = useOpen();
   const { contains } = useFilter({ sensitivity: 'base' });
   const shown = useShown();
-  const sections = useMemo(() => SECTIONS, []);
   return (
     <section className="kith-shelf" aria-label="Operations">
-      <h2>Operations</h2>
+      <h1>Operations</h1>
       <Autocomplete filter={contains}>
         <SearchField aria-label="Filter operations" className="kith-filter">
-          <Input placeholder="Filter: invite, presence, subscription …" />
+          <Input placeholder="Filter" />
           <Button aria-label="Clear">×</Button>
         </SearchField>
         <ListBox
           aria-label="Operations"
           className="kith-operations"
-          items={sections}
+          ref={reachable}
+          items={SECTIONS}
           onAction={(id) => {
             const entry = ENTRIES.get(String(id));
             if (entry) open(entry.operation);
@@ -95,15 +93,20 @@ export function Shelf() {
   );
 }
 
+/** What scrolls can be reached by keyboard, also past the filter. */
+function reachable(list: HTMLElement | null) {
+  if (list) list.tabIndex = 0;
+}
+
 function Row({ entry: { id, operation, note, text }, isShown }: { entry: Entry; isShown: boolean }) {
   const words = [title(operation), operation.name, operation.kind, operation.slice, text].join(' ');
   return (
     <ListBoxItem id={id} textValue={words} className="kith-operation" data-shown={isShown || undefined}>
-      <Text slot="label">{title(operation)}</Text>
+      <span className="kith-title">{title(operation)}</span>
       <span className="kith-note" data-kind={note}>
         {note}
       </span>
-      <Text slot="description">{text}</Text>
+      <span className="kith-text">{text}</span>
     </ListBoxItem>
   );
 }

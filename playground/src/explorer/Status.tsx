@@ -1,3 +1,4 @@
+import { formatShortcutForOS, KEY_MAP } from '@graphiql/react';
 import { useConnection, type Connection } from './connection';
 
 /** How the live subscription is doing. */
@@ -5,7 +6,7 @@ export function Status() {
   const connection = useConnection();
   return (
     <p className="kith-status" role="status" data-state={connection.state}>
-      {connection.state === 'none' ? null : words(connection)}
+      {words(connection)}
     </p>
   );
 }
@@ -13,6 +14,8 @@ export function Status() {
 function words({ state, received, resumes, reason }: Connection) {
   const events = `${received} ${received === 1 ? 'event' : 'events'}`;
   switch (state) {
+    case 'none':
+      return `${formatShortcutForOS(KEY_MAP.runQuery.key)} in the editor runs it.`;
     case 'connecting':
       return 'Connecting …';
     case 'live':

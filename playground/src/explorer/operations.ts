@@ -71,19 +71,16 @@ export const find = (name: string | null | undefined) => (name ? byName.get(name
 
 /** `SendMessage` → `Send message` */
 export function title({ name }: Operation) {
-  const words = name.replace(/(?<!^)[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  return words;
+  return name.replace(/(?<!^)[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
 }
 
 function read(slice: string, path: string): Operation {
-  const query = (documents[path] ?? '').trimEnd();
-  const [, kind, name] = /^(query|mutation|subscription) (\w+)/m.exec(query) ?? [];
-  const comment = query
-    .split('\n')
-    .filter((line) => line.startsWith('#'))
-    .map((line) => line.slice(1).trim())
-    .join(' ');
-  const [summary = '', rest = ''] = comment.split('Needs: ');
+  const lines = (documents[path] ?? '').trimEnd().split('\n');
+  const isComment = (line: string) => line.startsWith('#');
+  const document = lines.filter((line) => !isComment(line)).join('\n');
+  const [, kind, name] = /^(query|mutation|subscription) (\w+)/m.exec(document) ?? [];
+  const comment = lines.filter(isComment).map((line) => line.slice(1).trim());
+  const [summary = '', rest = ''] = comment.join(' ').split('Needs: ');
   const [needs = '', next = ''] = rest.split('Next: ');
   return {
     name: name ?? path,
@@ -92,7 +89,8 @@ function read(slice: string, path: string): Operation {
     summary: summary.trim(),
     needs: needs.trim(),
     next: next.trim().split(', '),
-    query,
+    // The editor wraps lines as its width wants it.
+    query: `# ${summary.trim()}\n# Needs: ${needs.trim()}\n# Next: ${next.trim()}\n${document}`,
     variables: (variables[path.replace(/graphql$/, 'json')] ?? '').trimEnd(),
   };
 }

@@ -96,7 +96,10 @@ function connect(override: string | undefined, isStopped: () => boolean): Client
     retryAttempts: Infinity,
     // The default gives up as soon as a connection is refused, as it is while the server restarts.
     shouldRetry: () => true,
-    retryWait: (retries) => wait(Math.min(250 * 2 ** retries, 5_000) * (0.75 + Math.random() / 2)),
+    async retryWait(retries) {
+      await wait(Math.min(250 * 2 ** retries, 5_000) * (0.75 + Math.random() / 2));
+      await online();
+    },
     keepAlive: PING_MS,
     on: {
       connected: () => show({ state: 'live', reason: undefined }),
@@ -122,3 +125,7 @@ const declares = ({ variableDefinitions }: OperationDefinitionNode, name: string
   variableDefinitions?.some(({ variable }) => variable.name.value === name) ?? false;
 
 const wait = (milliseconds: number) => new Promise<void>((resolve) => setTimeout(resolve, milliseconds));
+
+// Without a network there is nothing to try.
+const online = () =>
+  navigator.onLine ? undefined : new Promise((resolve) => addEventListener('online', resolve, { once: true }));
