@@ -1,0 +1,18 @@
+// Types of every operation in src, and the schema for the normalised cache.
+import type { CodegenConfig } from '@graphql-codegen/cli';
+
+const config: CodegenConfig = {
+  // Copied elsewhere, ask the server for it: http://127.0.0.1:8000/schema.graphql
+  schema: '../../../schema.graphql',
+  documents: 'src/**/*.graphql',
+  generates: {
+    'src/gql/': {
+      preset: 'client',
+      presetConfig: { fragmentMasking: false },
+      config: { scalars: { DateTime: 'string', ID: 'string' }, useTypeImports: true },
+    },
+    'src/gql/schema.json': { plugins: ['introspection'], config: { minify: true, descriptions: false } },
+  },
+};
+
+export default config;
