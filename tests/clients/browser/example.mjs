@@ -22,6 +22,9 @@ await drive(async ({ open }) => {
   for (let n = 1; n <= 50; n += 1) await say(`before ${n}`);
 
   const page = await open({ hosts: [new URL(example).host, proxy.host], cuts: true });
+  const seen = { connections: 0, refreshes: 0 };
+  page.on('websocket', () => (seen.connections += 1));
+  page.on('request', (request) => (seen.refreshes += /refreshSession/.test(request.postData() ?? '') ? 1 : 0));
   await page.goto(`${example}/?server=${proxy.url}&conversation=${conversation}`);
   await page.getByLabel('Username or email').fill(reader.username);
   await page.getByLabel('Password').fill(reader.password);
@@ -45,6 +48,8 @@ await drive(async ({ open }) => {
     await new Promise((resolve) => setTimeout(resolve, Math.max(0, started + (n * MS) / N - Date.now())));
   }
   proxy.stopCutting();
+  // Else it was no storm.
+  if (seen.connections < 10 || seen.refreshes < 2) throw new Error(`only this happened: ${JSON.stringify(seen)}`);
 
   const older = page.getByRole('button', { name: 'Older messages' });
   const expected = (await writer.history(conversation)).map(({ sequence, body, editedAt, sender }) =>

@@ -8,29 +8,31 @@ import { relayStylePagination } from '@apollo/client/utilities';
 import { createClient } from 'graphql-ws';
 import { useActionState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { BehaviorSubject, concatMap, finalize, first, from, map, switchMap, tap, timeout } from 'rxjs';
+import { BehaviorSubject, concatMap, finalize, first, from, map, switchMap, timeout } from 'rxjs';
 import * as kith from './gql/graphql';
 import schema from './gql/possible-types';
 
-const { server = 'http://127.0.0.1:8000', conversation = '' } = Object.fromEntries(new URLSearchParams(location.search));
+const address = new URLSearchParams(location.search);
+const server = address.get('server') ?? 'http://127.0.0.1:8000';
+const conversationId = address.get('conversation') ?? '';
 const http = new HttpLink({ uri: `${server}/graphql` });
 const retry = new RetryLink({ delay: { initial: 200, max: 10_000 }, attempts: { max: Infinity } });
 const anonymous = new ApolloClient({ link: ApolloLink.from([retry, http]), cache: new InMemoryCache() });
+
 const session = (): Partial<kith.RefreshMutation['refreshSession']> => JSON.parse(localStorage.getItem('kith') ?? '{}');
 const save = (tokens: object) => localStorage.setItem('kith', JSON.stringify(tokens));
 const signOut = () => (localStorage.removeItem('kith'), location.reload());
 const authorization = () => `Bearer ${session().accessToken}`;
-
-// A refresh token works once, and a second use ends the session: so one refresh at a time, over all tabs, and the new
-// pair is saved before anybody uses it.
+// A refresh token works once: so one refresh at a time, over all tabs, and the new pair is saved before it is used.
 const refresh = (refused = session().accessToken) =>
   navigator.locks.request('kith', async () => {
     const { accessToken, refreshToken } = session();
     if (!refreshToken || accessToken !== refused) return; // Somebody else was faster.
     const { data } = await anonymous.mutate({ mutation: kith.RefreshDocument, variables: { input: { refreshToken } } });
     if (data?.refreshSession.accessToken) save(data.refreshSession);
-    else signOut();
+    else if (data) signOut();
   });
+
 const socket = createClient({
   url: `${server.replace(/^http/, 'ws')}/graphql/ws`,
   connectionParams: () => ({ authorization: authorization() }), // A function: asked at each connection.
@@ -46,18 +48,11 @@ const socket = createClient({
   },
 });
 
-// graphql-ws sends the same variables object again after a cut: moving `after` in it is what resumes. Before the first
-// event there is no cursor and no replay: so each connection, and that event, fetch the newest page.
-const position: kith.MessageEventsSubscriptionVariables = { conversationId: conversation };
+// graphql-ws sends the same variables object again after a cut: moving `after` in it is what resumes.
+const position: kith.MessageEventsSubscriptionVariables = { conversationId };
 const resume = new ApolloLink((operation, forward) => {
   operation.variables = position;
-  return forward(operation).pipe(
-    tap(({ data }) => {
-      if (!position.after) fetchNewest();
-      position.after = data?.messageEvents.cursor ?? position.after;
-    }),
-    concatMap((event) => asking.pipe(first((n) => n === 0), map(() => event))),
-  );
+  return forward(operation).pipe(concatMap((event) => asking.pipe(first((n) => n === 0), map(() => event))));
 });
 // An answer may be older than an event that overtakes it: so events wait until no answer is under way.
 const asking = new BehaviorSubject(0);
@@ -76,39 +71,42 @@ const client = new ApolloClient({
     ApolloLink.from([resume, new GraphQLWsLink(socket)]),
     ApolloLink.from([refreshAndRepeat, retry, ask, http]),
   ),
-  cache: new InMemoryCache({ ...schema, typePolicies: { Conversation: { fields: { messages: relayStylePagination() } } } }),
+  cache: new InMemoryCache({
+    possibleTypes: schema.possibleTypes,
+    typePolicies: { Conversation: { fields: { messages: relayStylePagination() } } },
+  }),
 });
 
-const newest = { query: kith.MessagesDocument, variables: { conversationId: conversation } };
+const newest = { query: kith.MessagesDocument, variables: { conversationId } };
 const fetchNewest = () => void client.refetchQueries({ include: [newest.query] });
-
+function hear({ cursor, messageEdge }: kith.MessageEventsSubscription['messageEvents']) {
+  // Before the first event there is no cursor and no replay: so each connection, and that event, fetch the newest page.
+  if (!position.after) fetchNewest();
+  position.after = cursor;
+  append(messageEdge);
+}
 // Appends the message that comes next: its answer and its event both bring it. Where some are missing, fetches.
-function append(edge?: kith.EdgeFragment | null) {
+function append(edge: kith.EdgeFragment) {
   client.cache.updateQuery(newest, (data) => {
     const messages = data?.conversation?.messages;
-    const ahead = edge && messages && edge.node.sequence - (messages.edges.at(-1)?.node.sequence ?? 0);
+    const ahead = messages && edge.node.sequence - (messages.edges.at(-1)?.node.sequence ?? 0);
     if (ahead && ahead > 1) queueMicrotask(fetchNewest);
-    if (ahead !== 1) return;
-    return { conversation: { ...data!.conversation!, messages: { ...messages!, edges: [...messages!.edges, edge!] } } };
+    if (ahead === 1)
+      return { conversation: { ...data!.conversation!, messages: { ...messages!, edges: [...messages!.edges, edge] } } };
   });
 }
 
 function Conversation() {
   const { data, error, fetchMore } = useQuery(newest.query, { variables: newest.variables });
-  useSubscription(kith.MessageEventsDocument, {
-    variables: newest.variables,
-    ignoreResults: true,
-    onData: ({ data: { data } }) => append(data?.messageEvents.messageEdge),
-  });
-  const [unsent, send] = useActionState(async (unsent: { body: string; key: string; problem: string } | null, form: FormData) => {
-    const body = String(form.get('body'));
-    // The same words, sent again after an error, have the same key: the server makes no second message of them.
-    const key = unsent?.body === body ? unsent.key : crypto.randomUUID();
-    const variables = { input: { conversationId: conversation, body, idempotencyKey: key } };
-    const { data, error } = await client.mutate({ mutation: kith.SendDocument, variables, errorPolicy: 'all' });
-    append(data?.sendMessage.messageEdge);
-    const problem = error?.message ?? data?.sendMessage.userErrors[0]?.message;
-    return problem ? { body, key, problem } : null;
+  const onData = (event: useSubscription.OnDataOptions<kith.MessageEventsSubscription>) =>
+    event.data.data && hear(event.data.data.messageEvents);
+  useSubscription(kith.MessageEventsDocument, { variables: newest.variables, ignoreResults: true, onData });
+  const [problem, send] = useActionState(async (_: unknown, form: FormData) => {
+    // Tried again after a cut, the request has the same key: the server makes no second message of it.
+    const input = { conversationId, body: String(form.get('body')), idempotencyKey: crypto.randomUUID() };
+    const { data, error } = await client.mutate({ mutation: kith.SendDocument, variables: { input }, errorPolicy: 'all' });
+    if (data?.sendMessage.messageEdge) append(data.sendMessage.messageEdge);
+    return error?.message ?? data?.sendMessage.userErrors[0]?.message;
   }, null);
   if (!data?.conversation) return <p role="status">{error?.message ?? (data ? 'There is none.' : 'Loading…')}</p>;
   const { edges, pageInfo } = data.conversation.messages;
@@ -119,21 +117,20 @@ function Conversation() {
       <ol aria-label="Messages">
         {edges.map(({ node: { id, sequence, sender, body, editedAt } }) => (
           <li key={id} value={sequence}>
-            <b>{sender.displayName}</b> <span>{body ?? <i>deleted</i>}</span> {body && editedAt && <small>edited</small>}
+            <b>{sender.displayName}</b> {body ?? <i>deleted</i>} {body && editedAt && <small>edited</small>}
           </li>
         ))}
       </ol>
       <form action={send}>
-        <input name="body" aria-label="Message" defaultValue={unsent?.body} required />
-        <button>Send</button> <span role="alert">{unsent?.problem}</span>
+        <input name="body" aria-label="Message" required /> <button>Send</button> <span role="alert">{problem}</span>
       </form>
     </main>
   );
 }
 function SignIn() {
   const [problem, signIn] = useActionState(async (_: unknown, form: FormData) => {
-    const variables = { input: Object.fromEntries(form) as kith.LoginMutationVariables['input'] };
-    const { data, error } = await anonymous.mutate({ mutation: kith.LoginDocument, variables, errorPolicy: 'all' });
+    const input = Object.fromEntries(form) as kith.LoginInput;
+    const { data, error } = await anonymous.mutate({ mutation: kith.LoginDocument, variables: { input }, errorPolicy: 'all' });
     if (!data?.login.accessToken) return error?.message ?? data?.login.userErrors[0]?.message;
     save(data.login);
     location.reload();
@@ -146,6 +143,5 @@ function SignIn() {
     </form>
   );
 }
-createRoot(document.getElementById('root')!).render(
-  <ApolloProvider client={client}>{session().accessToken ? <Conversation /> : <SignIn />}</ApolloProvider>,
-);
+const page = session().accessToken ? <Conversation /> : <SignIn />;
+createRoot(document.getElementById('root')!).render(<ApolloProvider client={client}>{page}</ApolloProvider>);

@@ -3,26 +3,23 @@ import { authExchange } from '@urql/exchange-auth';
 import { type Cache, cacheExchange, type Entity, type UpdateResolver } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
 import { retryExchange } from '@urql/exchange-retry';
-import { createClient, type ExecutionResult } from 'graphql-ws';
+import { createClient } from 'graphql-ws';
 import { useActionState } from 'react';
 import { createRoot } from 'react-dom/client';
-import { Client, type Exchange, fetchExchange, Provider, subscriptionExchange, useQuery, useSubscription } from 'urql';
-import { onPush, pipe } from 'wonka';
+import { Client, fetchExchange, mapExchange, Provider, subscriptionExchange, useQuery, useSubscription } from 'urql';
 import * as kith from './gql/graphql';
 import schema from './gql/schema.json';
 
-const { server = 'http://127.0.0.1:8000', conversation = '' } = Object.fromEntries(new URLSearchParams(location.search));
-const url = `${server}/graphql`;
+const address = new URLSearchParams(location.search);
+const server = address.get('server') ?? 'http://127.0.0.1:8000';
+const conversationId = address.get('conversation') ?? '';
+const options = { url: `${server}/graphql`, preferGetMethod: false };
 const retry = retryExchange({ initialDelayMs: 200, maxDelayMs: 10_000, maxNumberAttempts: Infinity });
-const anonymous = new Client({ url, preferGetMethod: false, exchanges: [retry, fetchExchange] });
-
+const anonymous = new Client({ ...options, exchanges: [retry, fetchExchange] });
 const session = (): Partial<kith.RefreshMutation['refreshSession']> => JSON.parse(localStorage.getItem('kith') ?? '{}');
 const save = (tokens: object) => localStorage.setItem('kith', JSON.stringify(tokens));
 const signOut = () => (localStorage.removeItem('kith'), location.reload());
-const authorization = () => `Bearer ${session().accessToken}`;
-
-// A refresh token works once, and a second use ends the session: so one refresh at a time, over all tabs, and the new
-// pair is saved before anybody uses it.
+// A refresh token works once: so one refresh at a time, over all tabs, and the new pair is saved before it is used.
 const refresh = (refused = session().accessToken) =>
   navigator.locks.request('kith', async () => {
     const { accessToken, refreshToken } = session();
@@ -33,7 +30,7 @@ const refresh = (refused = session().accessToken) =>
   });
 const socket = createClient({
   url: `${server.replace(/^http/, 'ws')}/graphql/ws`,
-  connectionParams: () => ({ authorization: authorization() }), // A function: asked at each connection.
+  connectionParams: () => ({ authorization: `Bearer ${session().accessToken}` }), // A function: asked at each connection.
   shouldRetry: () => true, // By default it gives up when a connection is refused, and after five tries.
   retryAttempts: Infinity,
   retryWait: (retries) => new Promise((go) => setTimeout(go, Math.random() * Math.min(200 * 2 ** retries, 10_000))),
@@ -45,121 +42,97 @@ const socket = createClient({
     },
   },
 });
-
 // An answer may be older than an event that overtakes it: so events wait until no answer is under way.
 const asking = new Set<number>();
 const events: (() => void)[] = [];
-const answered = (key: number) => {
+function settle(key = 0) {
   asking.delete(key);
   while (!asking.size && events.length) events.shift()!();
-};
-const holdEvents: Exchange = ({ forward }) => (operations) =>
-  pipe(
-    operations,
-    onPush(({ kind, key }) => (kind === 'teardown' ? answered(key) : kind !== 'subscription' && asking.add(key))),
-    forward,
-    onPush(({ operation }) => queueMicrotask(() => answered(operation.key))), // When the cache has the answer.
-  );
-
-// graphql-ws sends the same variables object again after a cut: moving `after` in it is what resumes. Before the first
-// event there is no cursor and no replay: so each connection, and that event, fetch the newest page.
-const position: kith.MessageEventsSubscriptionVariables = { conversationId: conversation };
+}
+const ask = mapExchange({
+  onOperation: ({ kind, key }) => void (kind === 'teardown' ? settle(key) : asking.add(key)),
+  onResult: ({ operation }) => queueMicrotask(() => settle(operation.key)), // When the cache has taken it in.
+});
+// graphql-ws sends the same variables object again after a cut: moving `after` in it is what resumes.
+const position: kith.MessageEventsSubscriptionVariables = { conversationId };
 const subscription = subscriptionExchange({
   forwardSubscription: ({ query = '' }) => ({
-    subscribe: (sink) => {
-      const next = (event: ExecutionResult<kith.MessageEventsSubscription>) => {
-        if (!position.after) fetchNewest();
-        position.after = event.data?.messageEvents.cursor ?? position.after;
-        events.push(() => sink.next(event as never));
-        answered(NaN);
-      };
-      return { unsubscribe: socket.subscribe({ query, variables: position }, { ...sink, next }) };
+    subscribe: ({ next, ...sink }) => {
+      const held = { ...sink, next: (event: object) => (events.push(() => next(event as never)), settle()) };
+      return { unsubscribe: socket.subscribe({ query, variables: position }, held) };
     },
   }),
 });
-
-// A newest page that is fetched anew takes the place of everything: the older pages are asked for again.
-const forgetOlder: UpdateResolver = (parent, { before }, cache) => {
+const messageEvents: UpdateResolver<kith.MessageEventsSubscription> = (data, _, cache) => {
+  // Before the first event there is no cursor and no replay: so each connection, and that event, fetch the newest page.
+  if (!position.after) queueMicrotask(fetchNewest);
+  position.after = data.messageEvents.cursor;
+  append(data.messageEvents.messageEdge, cache);
+};
+const sendMessage: UpdateResolver<kith.SendMutation> = (data, _, cache) => append(data.sendMessage.messageEdge, cache);
+// Appends the message that comes next: its answer and its event both bring it. Where some are missing, fetches.
+function append(edge: kith.EdgeFragment | null, cache: Cache) {
+  const at = (entity: unknown, field: string, args?: object) => cache.resolve(entity as string, field, args as never);
+  const page = at(at('Query', 'conversation', { id: conversationId }), 'messages', { last: 20 });
+  const edges = (at(page, 'edges') ?? []) as string[];
+  const ahead = edge && page && edge.node.sequence - ((at(at(edges.at(-1), 'node'), 'sequence') as number) ?? 0);
+  if (ahead && ahead > 1) queueMicrotask(fetchNewest);
+  if (ahead === 1) cache.link(page as string, 'edges', [...edges, cache.keyOfEntity(edge as never)]);
+}
+// The newest page, fetched anew, replaces all that was there: older pages are asked for again.
+const messages: UpdateResolver = (parent, { before }, cache) => {
   for (const { fieldName, arguments: page } of before ? [] : cache.inspectFields(parent as Entity))
     if (fieldName === 'messages' && page?.before) cache.invalidate(parent as Entity, fieldName, page);
 };
-// Appends the message that comes next: its answer and its event both bring it. Where some are missing, fetches.
-function append(cache: Cache, edge?: kith.EdgeFragment | null) {
-  const at = (entity: unknown, field: string, args?: object) => cache.resolve(entity as string, field, args as never);
-  const page = at(at('Query', 'conversation', { id: conversation }), 'messages', { last: 20 });
-  const edges = at(page, 'edges') as string[] | undefined;
-  if (!edge || !edges) return;
-  const ahead = edge.node.sequence - ((at(at(edges.at(-1), 'node'), 'sequence') as number) ?? 0);
-  if (ahead > 1) queueMicrotask(fetchNewest);
-  if (ahead === 1) cache.link(page as string, 'edges', [...edges, cache.keyOfEntity(edge as never)]);
-}
-
-const client = new Client({
-  url,
-  preferGetMethod: false,
-  fetch: (input, init) => fetch(input, { ...init, signal: AbortSignal.any([init!.signal!, AbortSignal.timeout(15_000)]) }),
-  exchanges: [
-    cacheExchange({
-      schema,
-      keys: { MessageEdge: ({ node }) => (node as { id: string }).id, MessageEvent: () => null },
-      resolvers: { DirectConversation: { messages: relayPagination() }, Group: { messages: relayPagination() } },
-      updates: {
-        DirectConversation: { messages: forgetOlder },
-        Group: { messages: forgetOlder },
-        Mutation: { sendMessage: (data, _, cache) => append(cache, (data as kith.SendMutation).sendMessage.messageEdge) },
-        Subscription: { messageEvents: (data, _, cache) => append(cache, (data as kith.MessageEventsSubscription).messageEvents.messageEdge) },
-      },
-    }),
-    authExchange(async ({ appendHeaders }) => ({
-      addAuthToOperation: (operation) => appendHeaders(operation, { authorization: authorization() }),
-      didAuthError: ({ graphQLErrors }) => graphQLErrors.some(({ extensions }) => extensions?.code === 'UNAUTHENTICATED'),
-      refreshAuth: () => refresh(),
-    })),
-    retry,
-    holdEvents,
-    fetchExchange,
-    subscription,
-  ],
+const cache = cacheExchange({
+  schema,
+  keys: { MessageEdge: ({ node }) => (node as { id: string }).id, MessageEvent: () => null },
+  resolvers: { DirectConversation: { messages: relayPagination() }, Group: { messages: relayPagination() } },
+  updates: { DirectConversation: { messages }, Group: { messages }, Mutation: { sendMessage }, Subscription: { messageEvents } },
 });
-const newest = { query: kith.MessagesDocument, variables: { conversationId: conversation } };
+const auth = authExchange(async ({ appendHeaders }) => ({
+  addAuthToOperation: (operation) => appendHeaders(operation, { authorization: `Bearer ${session().accessToken}` }),
+  didAuthError: ({ graphQLErrors }) => graphQLErrors.some(({ extensions }) => extensions?.code === 'UNAUTHENTICATED'),
+  refreshAuth: () => refresh(),
+}));
+const client = new Client({
+  ...options,
+  fetch: (input, init) => fetch(input, { ...init, signal: AbortSignal.any([init!.signal!, AbortSignal.timeout(15_000)]) }),
+  exchanges: [cache, auth, subscription, retry, ask, fetchExchange],
+});
+const newest = { query: kith.MessagesDocument, variables: { conversationId } };
 const fetchNewest = () => void client.query(newest.query, newest.variables, { requestPolicy: 'network-only' }).toPromise();
-
 function Conversation() {
   const [{ data, error }] = useQuery(newest);
   useSubscription({ query: kith.MessageEventsDocument, variables: newest.variables });
-  const [unsent, send] = useActionState(async (unsent: { body: string; key: string; problem: string } | null, form: FormData) => {
-    const body = String(form.get('body'));
-    // The same words, sent again after an error, have the same key: the server makes no second message of them.
-    const key = unsent?.body === body ? unsent.key : crypto.randomUUID();
-    const input = { conversationId: conversation, body, idempotencyKey: key };
+  const [problem, send] = useActionState(async (_: unknown, form: FormData) => {
+    // Tried again after a cut, the request has the same key: the server makes no second message of it.
+    const input = { conversationId, body: String(form.get('body')), idempotencyKey: crypto.randomUUID() };
     const { data, error } = await client.mutation(kith.SendDocument, { input });
-    const problem = error?.message ?? data?.sendMessage.userErrors[0]?.message;
-    return problem ? { body, key, problem } : null;
+    return error?.message ?? data?.sendMessage.userErrors[0]?.message;
   }, null);
   if (!data?.conversation) return <p role="status">{error?.message ?? (data ? 'There is none.' : 'Loading…')}</p>;
   const { edges, pageInfo } = data.conversation.messages;
-  const older = () => client.query(newest.query, { ...newest.variables, before: pageInfo.startCursor }).toPromise();
+  const older = () => client.query(newest.query, { conversationId, before: pageInfo.startCursor }).toPromise();
   return (
     <main>
       {pageInfo.hasPreviousPage && <button onClick={older}>Older messages</button>}
       <ol aria-label="Messages">
         {edges.map(({ node: { id, sequence, sender, body, editedAt } }) => (
           <li key={id} value={sequence}>
-            <b>{sender.displayName}</b> <span>{body ?? <i>deleted</i>}</span> {body && editedAt && <small>edited</small>}
+            <b>{sender.displayName}</b> {body ?? <i>deleted</i>} {body && editedAt && <small>edited</small>}
           </li>
         ))}
       </ol>
       <form action={send}>
-        <input name="body" aria-label="Message" defaultValue={unsent?.body} required />
-        <button>Send</button> <span role="alert">{unsent?.problem}</span>
+        <input name="body" aria-label="Message" required /> <button>Send</button> <span role="alert">{problem}</span>
       </form>
     </main>
   );
 }
 function SignIn() {
   const [problem, signIn] = useActionState(async (_: unknown, form: FormData) => {
-    const input = Object.fromEntries(form) as kith.LoginInput;
-    const { data, error } = await anonymous.mutation(kith.LoginDocument, { input });
+    const { data, error } = await anonymous.mutation(kith.LoginDocument, { input: Object.fromEntries(form) as kith.LoginInput });
     if (!data?.login.accessToken) return error?.message ?? data?.login.userErrors[0]?.message;
     save(data.login);
     location.reload();
@@ -172,6 +145,5 @@ function SignIn() {
     </form>
   );
 }
-createRoot(document.getElementById('root')!).render(
-  <Provider value={client}>{session().accessToken ? <Conversation /> : <SignIn />}</Provider>,
-);
+const page = session().accessToken ? <Conversation /> : <SignIn />;
+createRoot(document.getElementById('root')!).render(<Provider value={client}>{page}</Provider>);
