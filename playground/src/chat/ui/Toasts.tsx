@@ -1,0 +1,33 @@
+import { Button as AriaButton, Text, UNSTABLE_Toast as Toast, UNSTABLE_ToastContent as ToastContent, UNSTABLE_ToastQueue as ToastQueue, UNSTABLE_ToastRegion as ToastRegion } from 'react-aria-components';
+import { classes } from './classes';
+import { CloseIcon } from './icons';
+import styles from './Toasts.module.css';
+
+interface Words {
+  message: string;
+  kind: 'plain' | 'danger';
+}
+
+const queue = new ToastQueue<Words>({ maxVisibleToasts: 3 });
+
+/** Says that something is done, wherever the person is. A refusal stands where it was caused instead; `danger` is for what
+ *  went wrong by itself. */
+export function toast(message: string, kind: Words['kind'] = 'plain') {
+  queue.add({ message, kind }, { timeout: kind === 'danger' ? 10_000 : 5_000 });
+}
+
+/** Where toasts appear: once, at the root. */
+export const Toasts = () => (
+  <ToastRegion queue={queue} className={styles.region ?? ''}>
+    {({ toast }) => (
+      <Toast toast={toast} className={classes(styles.toast, styles[toast.content.kind])}>
+        <ToastContent className={styles.content ?? ''}>
+          <Text slot="title">{toast.content.message}</Text>
+        </ToastContent>
+        <AriaButton slot="close" aria-label="Close" className={styles.close ?? ''}>
+          <CloseIcon size={18} />
+        </AriaButton>
+      </Toast>
+    )}
+  </ToastRegion>
+);
