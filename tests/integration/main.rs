@@ -5,6 +5,7 @@
 mod access;
 mod account_life;
 mod accounts;
+mod browser;
 mod compatibility;
 mod constant_cost;
 mod durability;

@@ -1,0 +1,52 @@
+//! Pages in a real browser: the playground that the server serves, and the examples for other front ends.
+//!
+//! The scripts are in `tests/clients/browser`. Each of them fails, too, when a page logs an error or a warning, throws,
+//! breaks its content security policy, or asks a foreign host for anything.
+
+use std::time::Duration;
+
+use tokio::process::Command;
+
+use crate::{npm_clients::script, story, support::*};
+
+/// A browser takes its time, above all beside others.
+const LONGEST_SCRIPT: Duration = Duration::from_secs(110);
+
+/// A script of `tests/clients/browser` that is given a server.
+fn browser(name: &str, server: &Server) -> Command {
+    let mut command = script(&format!("browser/{name}.mjs"));
+    command.env("KITH_URL", &server.url).env("KITH_TIMEOUT", (LONGEST_SCRIPT.as_secs() - 5).to_string());
+    command
+}
+
+/// Runs a script to its end; its words are shown when it fails.
+async fn run(mut command: Command) {
+    let output = within(LONGEST_SCRIPT, "the script to end", command.output()).await.expect("node can be run");
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{said}");
+    assert!(output.status.success(), "the script failed:\n{said}");
+}
+
+/// An example whose connection is cut every second, and whose access tokens live for seconds, ends with a list on the
+/// screen that equals the database's.
+async fn survives_a_storm(world: &World, example: &str) {
+    let server = world.server_with(Options::default().set("KITH_ACCESS_TOKEN_SECONDS", 4)).await;
+    let (reader, writer, conversation) = server.friends("reader", "writer").await;
+    let mut storm = browser("example", &server);
+    storm
+        .env("KITH_EXAMPLE", example)
+        .env("KITH_CONVERSATION", conversation)
+        .env("KITH_READER", &reader.name)
+        .env("KITH_READER_PASSWORD", &reader.password)
+        .env("KITH_WRITER", &writer.name)
+        .env("KITH_WRITER_PASSWORD", &writer.password);
+    run(storm).await;
+}
+
+story!(the_apollo_example_survives_a_storm, |world| async {
+    survives_a_storm(world, "apollo").await;
+});
+
+story!(the_urql_example_survives_a_storm, |world| async {
+    survives_a_storm(world, "urql").await;
+});
