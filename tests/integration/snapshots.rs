@@ -1,7 +1,7 @@
 //! A cached copy stays true: a snapshot taken before a mutation, with the mutation's events applied to it, is the
 //! snapshot fetched after it.
 //!
-//! The client is the one that `docs/clients` describes: a normalised cache, and the rules of [`cache::Cache::apply`] for
+//! The client is the one that `docs/cache.md` describes: a normalised cache, and the rules of [`cache::Cache::apply`] for
 //! the lists. Each case is told twice, by listening while it happens and by coming back with a cursor after it. A
 //! mutation without a case fails the build.
 

@@ -152,7 +152,7 @@ impl Cache {
         cache
     }
 
-    /// Takes in an event. These are the rules for clients, in `docs/clients/README.md`.
+    /// Takes in an event. These are the rules for clients, in `docs/cache.md`.
     pub fn apply(&mut self, envelope: &Value) {
         let event = &envelope["event"];
         match event["__typename"].as_str().expect("a type") {
