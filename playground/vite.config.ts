@@ -7,12 +7,16 @@ import { defineConfig, type Plugin } from 'vite';
 const compressed: Plugin = {
   name: 'compressed',
   apply: 'build',
-  generateBundle(_options, bundle) {
-    for (const [fileName, item] of Object.entries(bundle)) {
-      const source = item.type === 'chunk' ? item.code : item.source;
-      if (!fileName.startsWith('assets/') || source.length < 2048) continue;
-      this.emitFile({ type: 'asset', fileName: `${fileName}.gz`, source: gzipSync(source, { level: 9 }) });
-    }
+  generateBundle: {
+    // Last, because Vite still puts things into the chunks here, and both twins must say the same.
+    order: 'post',
+    handler(_options, bundle) {
+      for (const [fileName, item] of Object.entries(bundle)) {
+        const source = item.type === 'chunk' ? item.code : item.source;
+        if (!fileName.startsWith('assets/') || source.length < 2048) continue;
+        this.emitFile({ type: 'asset', fileName: `${fileName}.gz`, source: gzipSync(source, { level: 9 }) });
+      }
+    },
   },
 };
 
