@@ -9,7 +9,6 @@ import {
   ListBoxItem,
   ListBoxSection,
   SearchField,
-  useFilter,
 } from 'react-aria-components';
 import { useOpen } from './open';
 import { find, firstSteps, named, slices, title, type Operation } from './operations';
@@ -57,46 +56,49 @@ const ENTRIES = new Map(SECTIONS.flatMap(({ entries }) => entries.map((entry) =>
 /** Every operation there is, to be opened in a tab. */
 export function Shelf() {
   const open = useOpen();
-  const { contains } = useFilter({ sensitivity: 'base' });
   const shown = useShown();
   return (
     <section className="kith-shelf" aria-label="Operations">
       <h1>Operations</h1>
-      <Autocomplete filter={contains}>
+      <Autocomplete filter={hasWords}>
         <SearchField aria-label="Filter operations" className="kith-filter">
           <Input placeholder="Filter" />
           <Button aria-label="Clear">×</Button>
         </SearchField>
-        <ListBox
-          aria-label="Operations"
-          className="kith-operations"
-          ref={reachable}
-          items={SECTIONS}
-          onAction={(id) => {
-            const entry = ENTRIES.get(String(id));
-            if (entry) open(entry.operation);
-          }}
-          renderEmptyState={() => <p className="kith-none">Nothing has these words.</p>}
-        >
-          {(section) => (
-            <ListBoxSection id={section.id}>
-              <Header>{section.name}</Header>
-              <Collection items={section.entries}>
-                {(entry) => <Row entry={entry} isShown={entry.operation === shown} />}
-              </Collection>
-            </ListBoxSection>
-          )}
-        </ListBox>
+        <div className="kith-scroll">
+          <ListBox
+            aria-label="Operations"
+            className="kith-operations"
+            items={SECTIONS}
+            onAction={(id) => {
+              const entry = ENTRIES.get(String(id));
+              if (entry) open(entry.operation);
+            }}
+            renderEmptyState={() => <p className="kith-none">Nothing has these words.</p>}
+          >
+            {(section) => (
+              <ListBoxSection id={section.id}>
+                <Header>{section.name}</Header>
+                <Collection items={section.entries}>
+                  {(entry) => <Row entry={entry} isShown={entry.operation === shown} />}
+                </Collection>
+              </ListBoxSection>
+            )}
+          </ListBox>
+          {shown && <Next operation={shown} />}
+        </div>
       </Autocomplete>
-      {shown && <Next operation={shown} />}
     </section>
   );
 }
 
-/** What scrolls can be reached by keyboard, also past the filter. */
-function reachable(list: HTMLElement | null) {
-  if (list) list.tabIndex = 0;
+/** Whether each word that was typed begins a word of the text. */
+function hasWords(text: string, typed: string) {
+  const words = wordsOf(text);
+  return wordsOf(typed).every((beginning) => words.some((word) => word.startsWith(beginning)));
 }
+
+const wordsOf = (text: string) => text.toLowerCase().match(/[\p{L}\d]+/gu) ?? [];
 
 function Row({ entry: { id, operation, note, text }, isShown }: { entry: Entry; isShown: boolean }) {
   const words = [title(operation), operation.name, operation.kind, operation.slice, text].join(' ');

@@ -21,6 +21,8 @@ export function failed(error: unknown): Result {
 /** Why something failed, in a sentence. */
 export function words(error: unknown): string {
   if (error instanceof SignedOut) return 'The session is over. Sign in again.';
+  // What the client itself closes, because nothing comes any more.
+  if (isClose(error) && error.code === 4499) return 'The connection is gone.';
   if (isClose(error)) return error.reason ? `${error.reason} (${error.code})` : `The socket was closed with ${error.code}.`;
   if (Array.isArray(error)) return error.map(words).join(' ');
   return typeof error === 'object' && error && 'message' in error ? String(error.message) : String(error);
