@@ -1,0 +1,221 @@
+// What is known here of the server's graph, kept true by answers and events.
+import { type Cache, type CacheExchangeOpts, cacheExchange } from '@urql/exchange-graphcache';
+import { relayPagination } from '@urql/exchange-graphcache/extras';
+import type { EventsSubscription, MessageItemFragment } from '../../gql/graphql';
+import schema from '../../gql/schema.json';
+import { graphql } from '../../gql';
+
+export const Members = graphql(`
+  query Members($id: ID!) {
+    conversation(id: $id) {
+      id
+      members(first: 100) {
+        totalCount
+        edges {
+          role
+          joinedAt
+          lastReadSequence
+          lastReadAt
+          node {
+            ...UserItem
+          }
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
+        }
+      }
+    }
+  }
+`);
+
+type Event = EventsSubscription['events']['event'];
+type Of<T extends Event['__typename']> = Extract<Event, { __typename: T }>;
+
+export interface Heard {
+  typing(event: Of<'TypingEvent'>): void;
+  /** A message is missing between what is cached and what came: what is shown must be fetched anew. */
+  gap(): void;
+}
+
+export function cacheFor(heard: Heard) {
+  const none = () => null;
+  const pages = { messages: relayPagination(), members: relayPagination() };
+  const options: Partial<CacheExchangeOpts> = {
+    schema: schema as CacheExchangeOpts['schema'],
+    keys: {
+      Presence: ({ user }) => (user as { id?: string } | null)?.id ?? null,
+      PageInfo: none,
+      UserEdge: none,
+      FriendEdge: none,
+      InviteEdge: none,
+      MemberEdge: none,
+      ConversationEdge: none,
+      MessageEdge: none,
+      UserConnection: none,
+      FriendConnection: none,
+      InviteConnection: none,
+      MemberConnection: none,
+      ConversationConnection: none,
+      MessageConnection: none,
+      GroupPreview: none,
+      ReactionCount: none,
+      ServerInfo: none,
+      ServerLimits: none,
+      RateLimit: none,
+      UserError: none,
+      EventEnvelope: none,
+      MessageEvent: none,
+      ReadReceipt: none,
+      TypingEvent: none,
+      InviteChanged: none,
+      ConversationChanged: none,
+      ConversationRemoved: none,
+      MemberChanged: none,
+      MemberRemoved: none,
+      FriendshipChanged: none,
+      CaughtUp: none,
+      Heartbeat: none,
+      ResyncRequired: none,
+    },
+    resolvers: {
+      DirectConversation: pages,
+      Group: pages,
+      Message: { readBy: relayPagination() },
+      Query: { searchUsers: relayPagination(), searchMessages: relayPagination() },
+      Viewer: {
+        friends: relayPagination(),
+        invites: relayPagination(),
+        conversations: relayPagination(),
+        blockedUsers: relayPagination(),
+      },
+    },
+    updates: {
+      Subscription: {
+        events: (result, _variables, cache) => apply((result as EventsSubscription).events.event, cache, heard),
+      },
+    },
+  };
+  return cacheExchange(options);
+}
+
+// Every member of the union. An event carries the state as it is, so that applying one twice changes nothing.
+function apply(event: Event, cache: Cache, heard: Heard): void {
+  switch (event.__typename) {
+    case 'MessageEvent': {
+      // Whatever else shows the message finds it in the cache, under its id. Only where it stands is to be said.
+      if (event.type === 'ADDED') append(event.messageEdge.node, cache, heard.gap);
+      return;
+    }
+    case 'ReadReceipt':
+      moveReadPosition(event, cache);
+      return;
+    case 'TypingEvent':
+      heard.typing(event);
+      return;
+    case 'Presence':
+      cache.link({ __typename: 'User', id: event.user.id }, 'presence', { __typename: 'Presence', user: event.user });
+      return;
+    case 'InviteChanged':
+      forget(cache, viewer(cache), 'invites');
+      return;
+    case 'ConversationChanged':
+      putFirst(event.conversation, cache);
+      return;
+    case 'ConversationRemoved':
+      remove(event.conversationId, cache);
+      return;
+    case 'MemberChanged':
+    case 'MemberRemoved':
+      for (const __typename of CONVERSATIONS) {
+        forget(cache, { __typename, id: event.conversationId }, 'members', 'memberCount');
+      }
+      return;
+    case 'FriendshipChanged':
+      forget(cache, viewer(cache), 'friends', 'blockedUsers');
+      forget(cache, { __typename: 'User', id: event.user.id }, 'conversation');
+      return;
+    case 'CaughtUp':
+    case 'Heartbeat':
+    case 'ResyncRequired':
+      // Of the stream itself: `live` reads them.
+      return;
+    default:
+      // A newer server may say more: see the union's description.
+      event satisfies never;
+  }
+}
+
+const CONVERSATIONS = ['DirectConversation', 'Group'] as const;
+
+const viewer = (cache: Cache) => cache.resolve('Query', 'viewer') as string | null;
+
+/** Lets a field be asked for again where it is shown, whatever its arguments. */
+function forget(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], ...names: string[]) {
+  if (!entity) return;
+  for (const { fieldName, arguments: given } of cache.inspectFields(entity)) {
+    if (names.includes(fieldName)) cache.invalidate(entity, fieldName, given ?? undefined);
+  }
+}
+
+/** The stored pages of a list. */
+function pagesOf(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], name: string) {
+  return cache
+    .inspectFields(entity)
+    .filter(({ fieldName }) => fieldName === name)
+    .map(({ fieldKey, arguments: given }) => {
+      const page = cache.resolve(entity, fieldKey) as string | null;
+      return { given: given ?? {}, page, nodes: page ? ((cache.resolve(page, 'nodes') as string[] | null) ?? []) : [] };
+    });
+}
+
+/** Puts a new message at the end of its conversation, once. An answer and an event both bring it. */
+export function append(message: MessageItemFragment, cache: Cache, gap: () => void) {
+  const key = cache.keyOfEntity({ __typename: 'Message', id: message.id });
+  for (const __typename of CONVERSATIONS) {
+    const conversation = { __typename, id: message.conversation.id };
+    for (const { given, page, nodes } of pagesOf(cache, conversation, 'messages')) {
+      if (!page || !key || given.before || given.after || nodes.includes(key)) continue;
+      const newest = nodes.length ? (cache.resolve(nodes.at(-1)!, 'sequence') as number) : 0;
+      if (message.sequence <= newest) continue;
+      if (message.sequence > newest + 1) return gap();
+      cache.link(page, 'nodes', [...nodes, key]);
+    }
+    if (cache.resolve(conversation, 'id')) cache.link(conversation, 'lastMessage', key);
+  }
+}
+
+/** Shows a conversation in the list if it is not there. In which place the list decides by its last activity. */
+function putFirst(conversation: Of<'ConversationChanged'>['conversation'], cache: Cache) {
+  const key = cache.keyOfEntity(conversation);
+  const me = viewer(cache);
+  if (!key || !me) return;
+  const pages = pagesOf(cache, me, 'conversations');
+  const first = pages.find(({ given }) => !given.after);
+  if (!first?.page || pages.some(({ nodes }) => nodes.includes(key))) return;
+  cache.link(first.page, 'nodes', [key, ...first.nodes]);
+}
+
+function remove(conversationId: string, cache: Cache) {
+  const me = viewer(cache);
+  for (const __typename of CONVERSATIONS) {
+    const key = cache.keyOfEntity({ __typename, id: conversationId });
+    for (const { page, nodes } of me && key ? pagesOf(cache, me, 'conversations') : []) {
+      if (page && nodes.includes(key!)) cache.link(page, 'nodes', nodes.filter((node) => node !== key));
+    }
+    cache.invalidate({ __typename, id: conversationId });
+  }
+}
+
+function moveReadPosition(receipt: Of<'ReadReceipt'>, cache: Cache) {
+  cache.updateQuery({ query: Members, variables: { id: receipt.conversationId } }, (data) => {
+    const members = data?.conversation?.members;
+    if (!members) return data;
+    const edges = members.edges.map((edge) =>
+      edge.node.id === receipt.user.id && edge.lastReadSequence < receipt.sequence
+        ? { ...edge, lastReadSequence: receipt.sequence, lastReadAt: receipt.readAt }
+        : edge,
+    );
+    return { ...data, conversation: { ...data.conversation!, members: { ...members, edges } } };
+  });
+}

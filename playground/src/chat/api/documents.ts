@@ -1,0 +1,203 @@
+// What the data layer itself asks. The pages have their own questions beside them, out of the same fragments.
+import { graphql } from '../../gql';
+
+export const UserItem = graphql(`
+  fragment UserItem on User {
+    id
+    username
+    displayName
+    relationship
+    presence {
+      user {
+        id
+      }
+      status
+      lastSeenAt
+    }
+  }
+`);
+
+export const MessageItem = graphql(`
+  fragment MessageItem on Message {
+    id
+    sequence
+    body
+    createdAt
+    editedAt
+    deletedAt
+    conversation {
+      id
+    }
+    sender {
+      id
+      username
+      displayName
+    }
+    replyTo {
+      id
+      sequence
+      body
+      deletedAt
+      sender {
+        id
+        displayName
+      }
+    }
+    reactions {
+      emoji
+      count
+      viewerHasReacted
+    }
+  }
+`);
+
+export const ConversationItem = graphql(`
+  fragment ConversationItem on Conversation {
+    __typename
+    id
+    lastActivityAt
+    unreadCount
+    viewerCanSend
+    lastMessage {
+      ...MessageItem
+    }
+    ... on DirectConversation {
+      peer {
+        ...UserItem
+      }
+    }
+    ... on Group {
+      name
+      description
+      memberCount
+      viewerRole
+    }
+  }
+`);
+
+export const InviteItem = graphql(`
+  fragment InviteItem on Invite {
+    id
+    kind
+    status
+    note
+    email
+    createdAt
+    expiresAt
+    respondedAt
+    inviter {
+      ...UserItem
+    }
+    invitee {
+      ...UserItem
+    }
+    group {
+      id
+      name
+    }
+  }
+`);
+
+export const Events = graphql(`
+  subscription Events($after: String) {
+    events(after: $after) {
+      cursor
+      occurredAt
+      event {
+        __typename
+        ... on MessageEvent {
+          type
+          messageEdge {
+            cursor
+            node {
+              ...MessageItem
+            }
+          }
+        }
+        ... on ReadReceipt {
+          conversationId
+          user {
+            id
+          }
+          sequence
+          readAt
+        }
+        ... on TypingEvent {
+          conversationId
+          user {
+            id
+            displayName
+          }
+          typing
+        }
+        ... on Presence {
+          user {
+            id
+          }
+          status
+          lastSeenAt
+        }
+        ... on InviteChanged {
+          invite {
+            ...InviteItem
+          }
+        }
+        ... on ConversationChanged {
+          conversation {
+            ...ConversationItem
+          }
+        }
+        ... on ConversationRemoved {
+          conversationId
+        }
+        ... on MemberChanged {
+          conversationId
+          memberEdge {
+            role
+            joinedAt
+            lastReadSequence
+            lastReadAt
+            node {
+              ...UserItem
+            }
+          }
+        }
+        ... on MemberRemoved {
+          conversationId
+          userId
+        }
+        ... on FriendshipChanged {
+          user {
+            ...UserItem
+          }
+        }
+        ... on CaughtUp {
+          at
+        }
+        ... on Heartbeat {
+          at
+        }
+        ... on ResyncRequired {
+          reason
+        }
+      }
+    }
+  }
+`);
+
+export const SendMessage = graphql(`
+  mutation SendMessage($input: SendMessageInput!) {
+    sendMessage(input: $input) {
+      messageEdge {
+        node {
+          ...MessageItem
+        }
+      }
+      replayed
+      userErrors {
+        code
+        message
+      }
+    }
+  }
+`);
