@@ -12,6 +12,8 @@ export interface FieldProps extends Omit<AriaTextFieldProps, 'className' | 'chil
   /** The label is only read aloud. */
   hideLabel?: boolean;
   placeholder?: string;
+  /** `none` where a phone should not begin with a capital letter. */
+  autoCapitalize?: 'none';
   className?: string;
 }
 
@@ -19,7 +21,7 @@ export interface FieldProps extends Omit<AriaTextFieldProps, 'className' | 'chil
 export function TextField({ inputRef, ...props }: FieldProps & { inputRef?: Ref<HTMLInputElement> }) {
   return (
     <Field {...props}>
-      <Input ref={inputRef} className={styles.input ?? ''} placeholder={props.placeholder} />
+      <Input ref={inputRef} className={styles.input ?? ''} placeholder={props.placeholder} autoCapitalize={props.autoCapitalize} />
     </Field>
   );
 }
@@ -79,7 +81,7 @@ export function SearchField({ label, placeholder, className, ...props }: SearchF
   );
 }
 
-function Field({ label, hint, hideLabel, className, placeholder: _, children, ...props }: FieldProps & { children: ReactNode }) {
+function Field({ label, hint, hideLabel, className, placeholder: _placeholder, autoCapitalize: _autoCapitalize, children, ...props }: FieldProps & { children: ReactNode }) {
   return (
     <AriaTextField {...props} aria-label={hideLabel ? label : undefined} className={classes(styles.field, className)}>
       {!hideLabel && (
