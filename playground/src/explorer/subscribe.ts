@@ -56,7 +56,7 @@ export function subscribe(params: Params, operation: OperationDefinitionNode, ov
             if (stopped) return;
             end();
             show({ state: 'over', reason: words(error) });
-            sink.next(failed(error));
+            sink.next(received > 0 ? { ...failed(error), received, newestFirst } : failed(error));
             sink.complete();
           },
           complete() {
