@@ -7,7 +7,7 @@ export const NARROW = '(max-width: 800px)';
 
 /** Opens an operation in a tab: the one in which it is already, else an empty one, else a new one. */
 export function useOpen() {
-  const { addTab, changeTab, setVisiblePlugin, stop, updateActiveTabValues } = useGraphiQLActions();
+  const { addTab, changeTab, setOperationName, setVisiblePlugin, stop, updateActiveTabValues } = useGraphiQLActions();
   const { activeTabIndex, queryEditor, tabs, variableEditor } = useGraphiQL(
     pick('activeTabIndex', 'queryEditor', 'tabs', 'variableEditor'),
   );
@@ -28,6 +28,8 @@ export function useOpen() {
       queryEditor.setValue(query);
       variableEditor.setValue(variables);
     }
+    // The editor tells it a moment later, too late for who runs it at once.
+    setOperationName(operation.name);
     queryEditor.setScrollTop(0);
     if (matchMedia(NARROW).matches) setVisiblePlugin(null);
     else queryEditor.focus();
