@@ -28,6 +28,8 @@ story!(every_query_and_mutation_on_the_shelf_succeeds, |world| async {
             assert!(!answer.body["data"][root].is_null(), "{} shows nothing: {}", operation.path, answer.text);
         }
         assert!(!refuses(&answer.body["data"]), "{} was refused: {}", operation.path, answer.text);
+        let shows_something = operation.kind == OperationType::Mutation || lists_something(&answer.body["data"]);
+        assert!(shows_something, "{} lists nothing: {}", operation.path, answer.text);
     }
 });
 
@@ -84,6 +86,15 @@ fn refuses(data: &Value) -> bool {
         Value::Array(items) => items.iter().any(refuses),
         _ => false,
     }
+}
+
+/// Whether the outermost pages have something on them.
+fn lists_something(data: &Value) -> bool {
+    let Value::Object(fields) = data else { return true };
+    fields.iter().all(|(name, value)| match value {
+        Value::Array(items) if name == "nodes" || name == "edges" => !items.is_empty(),
+        _ => lists_something(value),
+    })
 }
 
 #[test]

@@ -1,12 +1,17 @@
-import { useGraphiQL } from '@graphiql/react';
-import { useLayoutEffect } from 'react';
+import { useGraphiQL, useGraphiQLActions } from '@graphiql/react';
+import { useEffect, useLayoutEffect } from 'react';
 
-/**
- * GraphiQL's tabs are buttons within something that says that it is a tab, which a screen reader reads as one thing that
- * cannot be pressed. They are a list of buttons, of which one is current. And the current one is brought into sight.
- */
+/** What GraphiQL's tabs lack. */
 export function TabsMended() {
+  const { stop } = useGraphiQLActions();
+  const activeId = useGraphiQL(({ activeTabIndex, tabs }) => tabs[activeTabIndex]?.id);
   const state = useGraphiQL(({ activeTabIndex, tabs }) => [activeTabIndex, ...tabs.map(({ title }) => title)].join());
+
+  // A subscription would go on into the response of a new tab.
+  useEffect(stop, [activeId, stop]);
+
+  // The tabs are buttons within something that says that it is a tab, which a screen reader reads as one thing that cannot
+  // be pressed. They are a list of buttons, of which one is current. And the current one is brought into sight.
   useLayoutEffect(() => {
     document.querySelector('.graphiql-tabs')?.setAttribute('role', 'list');
     for (const tab of document.querySelectorAll('.graphiql-tab')) {

@@ -1,7 +1,7 @@
 // A live subscription: it resumes from its cursor after a cut, and comes back with a fresh token when the old one dies.
 import type { OperationDefinitionNode } from 'graphql';
 import { createClient, type Client } from 'graphql-ws';
-import { current, forget, freshToken, otherToken } from '../shared/accounts';
+import { current, forget, freshToken, otherToken, SignedOut } from '../shared/accounts';
 import { socketUrl } from '../shared/server';
 import { show, showNone } from './connection';
 import { failed, words, type Params, type Result } from './result';
@@ -89,13 +89,19 @@ function connect(override: string | undefined, isStopped: () => boolean): Client
     async connectionParams() {
       if (override) return { authorization: override };
       if (!account) return {};
-      token = refused ? await otherToken(account.id, refused) : await freshToken(account.id);
-      refused = undefined;
+      try {
+        token = refused ? await otherToken(account.id, refused) : await freshToken(account.id);
+        refused = undefined;
+      } catch (error) {
+        // Where only the refresh failed, the server refuses the old token, and the next connection tries again.
+        if (error instanceof SignedOut) throw error;
+        token ??= account.accessToken;
+      }
       return { authorization: `Bearer ${token}` };
     },
     retryAttempts: Infinity,
     // The default gives up as soon as a connection is refused, as it is while the server restarts.
-    shouldRetry: () => true,
+    shouldRetry: (error) => !(error instanceof SignedOut),
     async retryWait(retries) {
       await wait(Math.min(250 * 2 ** retries, 5_000) * (0.75 + Math.random() / 2));
       await online();

@@ -39,6 +39,7 @@ impl<'a> Cast<'a> {
         let (ada, grace, conversation) = server.friends("ada", "grace").await;
         let opt_in = json!({"discoverable": true});
         grace.mutate("updateProfile", opt_in, "viewer { discoverable }").await.ok();
+        ada.send(&conversation, "hello").await;
         Self { server, ada, grace, conversation, n_extras: AtomicUsize::new(0) }
     }
 
@@ -186,11 +187,12 @@ impl<'a> Cast<'a> {
                 ada.react("addReaction", &json!({"id": message}), "👍").await.ok();
                 Scene::of(ada).with("/input/messageId", message)
             }
-            "messages/message" => Scene::of(ada).with("/id", self.message().await),
-            "messages/search-messages" => {
-                self.message().await;
-                Scene::of(ada)
+            "messages/message" => {
+                let message = self.message().await;
+                grace.mark_read(conversation, i32::MAX.into()).await.ok();
+                Scene::of(ada).with("/id", message)
             }
+            "messages/search-messages" => Scene::of(ada),
 
             "presence/presence" | "events/events" => Scene::of(ada),
             _ => return None,
@@ -209,7 +211,7 @@ impl<'a> Cast<'a> {
                 self.grace.send(&self.conversation, "Can you hear me?").await;
             }
             "typing/typing" => {
-                self.grace.set_typing(&self.conversation, attempt % 2 == 0).await.ok();
+                self.grace.set_typing(&self.conversation, attempt.is_multiple_of(2)).await.ok();
             }
             // It begins with who is there now.
             "presence/presence" => {}
