@@ -27,19 +27,23 @@ async fn run(mut command: Command) {
     assert!(output.status.success(), "the script failed:\n{said}");
 }
 
+/// A script with two friends, of whom one reads in the browser and one writes by the API.
+async fn reader_and_writer(name: &str, server: &Server) -> Command {
+    let (reader, writer, conversation) = server.friends("reader", "writer").await;
+    let mut command = browser(name, server);
+    command.env("KITH_CONVERSATION", conversation);
+    for (who, person) in [("READER", &reader), ("WRITER", &writer)] {
+        command.env(format!("KITH_{who}"), &person.name).env(format!("KITH_{who}_PASSWORD"), &person.password);
+    }
+    command
+}
+
 /// An example whose connection is cut every second, and whose access tokens live for seconds, ends with a list on the
 /// screen that equals the database's.
 async fn survives_a_storm(world: &World, example: &str) {
     let server = world.server_with(Options::default().set("KITH_ACCESS_TOKEN_SECONDS", 4)).await;
-    let (reader, writer, conversation) = server.friends("reader", "writer").await;
-    let mut storm = browser("example", &server);
-    storm
-        .env("KITH_EXAMPLE", example)
-        .env("KITH_CONVERSATION", conversation)
-        .env("KITH_READER", &reader.name)
-        .env("KITH_READER_PASSWORD", &reader.password)
-        .env("KITH_WRITER", &writer.name)
-        .env("KITH_WRITER_PASSWORD", &writer.password);
+    let mut storm = reader_and_writer("example", &server).await;
+    storm.env("KITH_EXAMPLE", example);
     run(storm).await;
 }
 
@@ -49,4 +53,9 @@ story!(the_apollo_example_survives_a_storm, |world| async {
 
 story!(the_urql_example_survives_a_storm, |world| async {
     survives_a_storm(world, "urql").await;
+});
+
+story!(the_explorer_runs_a_query_and_a_subscription, |world| async {
+    let server = world.server().await;
+    run(reader_and_writer("explorer", &server).await).await;
 });

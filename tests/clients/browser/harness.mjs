@@ -1,8 +1,9 @@
 // What the scripts that drive a browser share: Chromium, people who act by the API, and a look at everything that a
 // page must not do. A script is a function that is given a browser; it succeeds when that function returns and no page
 // has logged an error, thrown, broken its content security policy or asked a foreign host.
-import { createReadStream } from 'node:fs';
+import { createReadStream, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { extname, join, normalize } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { chromium } from 'playwright-core';
@@ -22,6 +23,9 @@ const ARGUMENTS = [
   '--disable-backgrounding-occluded-windows',
   '--disable-renderer-backgrounding',
 ];
+
+// As an expression for `evaluate`, because the policy of the pages forbids script elements that are not theirs.
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 /** How long a page may take for what should happen at once, in milliseconds. */
 export const PATIENCE = 20_000;
@@ -106,6 +110,22 @@ function difference(expected, seen) {
   const at = Array.from({ length: n }, (_, n) => n).filter((n) => !isDeepStrictEqual(expected[n], seen[n]));
   const lines = at.slice(0, 10).map((n) => `  ${n}: expected ${JSON.stringify(expected[n])}, saw ${JSON.stringify(seen[n])}`);
   return `expected ${expected.length}, saw ${seen.length}, and ${at.length} differ:\n${lines.join('\n')}`;
+}
+
+/** Fails on what axe-core calls a serious or critical fault of accessibility. */
+export async function isAccessible(page, what) {
+  await page.evaluate(AXE);
+  const faults = await page.evaluate(async () => {
+    // React Aria's announcer speaks once, and may point at a button that is gone by now.
+    const { violations } = await window.axe.run({ exclude: [['[data-live-announcer]']] });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .flatMap(({ id, help, nodes }) => nodes.map(({ html, any, all, none }) => {
+        const reasons = [...any, ...all, ...none].map(({ message }) => message);
+        return `${id}: ${help}\n  ${html.slice(0, 200)}\n  ${reasons.join('; ')}`;
+      }));
+  });
+  if (faults.length) throw new Error(`${what} has faults of accessibility:\n${faults.join('\n')}`);
 }
 
 /** Somebody who acts by the API, and signs in again when their token has expired. */
