@@ -29,7 +29,7 @@ export function ResetPasswordPage({ token, onDone }: { token: string; onDone(): 
     return (
       <Frame title="A new password">
         <Notice kind="good">It is changed, and every device of the account is signed out.</Notice>
-        <Button kind="primary" onPress={onDone}>
+        <Button kind="primary" onPress={() => onDone()}>
           Go to Kith
         </Button>
       </Frame>
@@ -45,7 +45,7 @@ export function ResetPasswordPage({ token, onDone }: { token: string; onDone(): 
             <Button type="submit" kind="primary" isPending={pending}>
               Change the password
             </Button>
-            <Button kind="quiet" onPress={onDone}>
+            <Button kind="quiet" onPress={() => onDone()}>
               Not now
             </Button>
           </>

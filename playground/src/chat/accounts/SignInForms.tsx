@@ -1,4 +1,5 @@
 import { useState } from 'react';
+import type { RegisterInput } from '../../gql/graphql';
 import { Button, Form, Notice, PasswordField, Tabs, TextField, useSubmit } from '../ui';
 import { ForgottenPassword } from './ForgottenPassword';
 import { login, register } from './signIn';
@@ -9,12 +10,13 @@ type Tab = 'login' | 'register';
 export interface SignInFormsProps {
   /** From the mail of an invite: the invite is then one to the new account. */
   inviteToken?: string;
+  onRegistered?: () => void;
   /** Where to begin; to register, when nobody is remembered. */
   initial?: Tab;
 }
 
 /** Signing in and registering. When it is done the window shows the account, and whoever asks `useAccount` knows. */
-export function SignInForms({ inviteToken, initial = 'register' }: SignInFormsProps) {
+export function SignInForms({ inviteToken, onRegistered, initial = 'register' }: SignInFormsProps) {
   const [tab, setTab] = useState<Tab>(initial);
   const [forgotten, setForgotten] = useState<string | null>(null);
   if (forgotten !== null) return <ForgottenPassword email={forgotten} onBack={() => setForgotten(null)} />;
@@ -24,7 +26,7 @@ export function SignInForms({ inviteToken, initial = 'register' }: SignInFormsPr
       selected={tab}
       onSelect={setTab}
       tabs={[
-        { id: 'register', label: 'Register', content: <Register inviteToken={inviteToken} /> },
+        { id: 'register', label: 'Register', content: <Register inviteToken={inviteToken} onRegistered={onRegistered} /> },
         { id: 'login', label: 'Log in', content: <Login onForgotten={setForgotten} /> },
       ]}
     />
@@ -62,8 +64,12 @@ function Login({ onForgotten }: { onForgotten(email: string): void }) {
   );
 }
 
-function Register({ inviteToken }: { inviteToken?: string }) {
-  const { submit, pending, errors } = useSubmit(register);
+function Register({ inviteToken, onRegistered }: Pick<SignInFormsProps, 'inviteToken' | 'onRegistered'>) {
+  const { submit, pending, errors } = useSubmit(async (input: RegisterInput) => {
+    const refused = await register(input);
+    if (refused.length === 0) onRegistered?.();
+    return refused;
+  });
   // The server refuses a token that is over; the account is to be had all the same.
   const [dropped, setDropped] = useState(false);
   const tokenRefused = errors.some(({ field }) => field?.includes('inviteToken'));

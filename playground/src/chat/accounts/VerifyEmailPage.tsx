@@ -47,7 +47,7 @@ export function VerifyEmailPage({ token, onDone }: { token: string; onDone(): vo
           <p>Another mail is to be had in the settings, under “Email”.</p>
         </>
       )}
-      <Button kind="primary" onPress={onDone}>
+      <Button kind="primary" onPress={() => onDone()}>
         Go to Kith
       </Button>
     </Frame>

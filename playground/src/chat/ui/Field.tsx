@@ -57,11 +57,12 @@ export function PasswordField(props: FieldProps) {
 export interface SearchFieldProps extends Omit<AriaSearchFieldProps, 'className' | 'children'> {
   label: string;
   placeholder?: string;
+  autoCapitalize?: 'none';
   className?: string;
 }
 
 /** What to look for; Escape clears it. The label is only read aloud. */
-export function SearchField({ label, placeholder, className, ...props }: SearchFieldProps) {
+export function SearchField({ label, placeholder, autoCapitalize, className, ...props }: SearchFieldProps) {
   return (
     <AriaSearchField {...props} aria-label={label} className={classes(styles.search, className)}>
       {({ isEmpty }) => (
@@ -69,7 +70,7 @@ export function SearchField({ label, placeholder, className, ...props }: SearchF
           <span className={styles.lens}>
             <SearchIcon />
           </span>
-          <Input className={styles.bare ?? ''} placeholder={placeholder} />
+          <Input className={styles.bare ?? ''} placeholder={placeholder} autoCapitalize={autoCapitalize} />
           {!isEmpty && (
             <AriaButton className={styles.clear ?? ''} aria-label="Clear">
               <CloseIcon />

@@ -6,14 +6,15 @@ import styles from './Toasts.module.css';
 interface Words {
   message: string;
   kind: 'plain' | 'danger';
+  action?: { label: string; onPress(): void };
 }
 
 const queue = new ToastQueue<Words>({ maxVisibleToasts: 3 });
 
 /** Says that something is done, wherever the person is. A refusal stands where it was caused instead; `danger` is for what
  *  went wrong by itself. */
-export function toast(message: string, kind: Words['kind'] = 'plain') {
-  queue.add({ message, kind }, { timeout: kind === 'danger' ? 10_000 : 5_000 });
+export function toast(message: string, kind: Words['kind'] = 'plain', action?: Words['action']) {
+  queue.add({ message, kind, action }, { timeout: kind === 'danger' || action ? 10_000 : 5_000 });
 }
 
 /** Where toasts appear: once, at the root. */
@@ -24,6 +25,17 @@ export const Toasts = () => (
         <ToastContent className={styles.content ?? ''}>
           <Text slot="title">{toast.content.message}</Text>
         </ToastContent>
+        {toast.content.action && (
+          <AriaButton
+            className={styles.action ?? ''}
+            onPress={() => {
+              toast.content.action?.onPress();
+              queue.close(toast.key);
+            }}
+          >
+            {toast.content.action.label}
+          </AriaButton>
+        )}
         <AriaButton slot="close" aria-label="Close" className={styles.close ?? ''}>
           <CloseIcon size={18} />
         </AriaButton>

@@ -111,6 +111,7 @@ export const BlockIcon = icon(
 );
 export const SignOutIcon = icon(<path d="M8 3.5H5A1.5 1.5 0 0 0 3.5 5v10A1.5 1.5 0 0 0 5 16.5h3M12.5 6.5 16 10l-3.5 3.5M16 10H8" />);
 export const DownloadIcon = icon(<path d="M10 3.5v9M6.5 9.25 10 12.75l3.5-3.5M3.75 16.25h12.5" />);
+export const CodeIcon = icon(<path d="M6.5 6 2.5 10l4 4M13.5 6l4 4-4 4M11.5 4.5l-3 11" />);
 export const ClockIcon = icon(
   <>
     <circle cx="10" cy="10" r="7" />
