@@ -1,0 +1,166 @@
+import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
+import { useQuery } from 'urql';
+import { graphql } from '../../gql';
+import type { MessageItemFragment } from '../../gql/graphql';
+import { useKith } from '../api';
+import { CloseIcon, IconButton, Notice, SendIcon } from '../ui';
+import { useMessageActions } from './actions';
+import { useTyping } from './typing';
+import styles from './Composer.module.css';
+
+export type Composing = { kind: 'new' } | { kind: 'reply' | 'edit'; message: MessageItemFragment };
+
+const LIMITS = graphql(`
+  query Limits {
+    server {
+      limits {
+        maxMessageLength
+      }
+    }
+  }
+`);
+
+export interface ComposerProps {
+  conversationId: string;
+  /** Sequence of the newest message here. */
+  newest: number;
+  composing: Composing;
+  /** Back to a new message. */
+  onDone(): void;
+  onEditLast(): void;
+}
+
+/** Enter sends, Shift and Enter make a line, Up in an empty field takes the last message up again, Escape lets it be. */
+export function Composer({ conversationId, newest, composing, onDone, onEditLast }: ComposerProps) {
+  const { outbox } = useKith();
+  const { edit } = useMessageActions();
+  const typing = useTyping(conversationId);
+  const [{ data }] = useQuery({ query: LIMITS });
+  const [text, setText] = useDraft(conversationId);
+  const [edited, setEdited] = useState('');
+  const [refusal, setRefusal] = useState<string>();
+  const field = useRef<HTMLTextAreaElement>(null);
+  const isEditing = composing.kind === 'edit';
+  const body = isEditing ? edited : text;
+  const limit = data?.server.limits.maxMessageLength ?? Infinity;
+  const length = [...body.trim()].length;
+
+  useEffect(() => {
+    setRefusal(undefined);
+    if (composing.kind === 'edit') setEdited(composing.message.body ?? '');
+    if (composing.kind !== 'new') field.current?.focus();
+  }, [composing]);
+
+  // As tall as what is in it; the style sheet says how tall at most.
+  useEffect(() => {
+    const element = field.current;
+    if (!element) return;
+    element.style.height = 'auto';
+    element.style.height = `${element.scrollHeight}px`;
+  }, [body]);
+
+  async function submit() {
+    const trimmed = body.trim();
+    if (!trimmed || length > limit) return;
+    typing.ends();
+    if (composing.kind !== 'edit') {
+      setText('');
+      outbox.send({ conversationId, body: trimmed, replyToId: composing.kind === 'reply' ? composing.message.id : null, after: newest });
+      onDone();
+    } else if (trimmed === composing.message.body) {
+      onDone();
+    } else {
+      onDone();
+      const [refused] = await edit(composing.message.id, trimmed);
+      if (refused) setRefusal(`Your change was not made. ${refused.message}`);
+    }
+    field.current?.focus();
+  }
+
+  function keyDown(event: KeyboardEvent) {
+    // While a word is being composed, Enter chooses it.
+    if (event.nativeEvent.isComposing) return;
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault();
+      void submit();
+    } else if (event.key === 'Escape' && composing.kind !== 'new') {
+      event.preventDefault();
+      onDone();
+    } else if (event.key === 'ArrowUp' && !body && composing.kind === 'new') {
+      event.preventDefault();
+      onEditLast();
+    }
+  }
+
+  return (
+    <form
+      aria-label="Write a message"
+      className={styles.form}
+      onSubmit={(event) => {
+        event.preventDefault();
+        void submit();
+      }}
+    >
+      {refusal && <Notice kind="danger">{refusal}</Notice>}
+      {composing.kind !== 'new' && (
+        <div className={styles.about}>
+          <p className={styles.quote} dir="auto">
+            <strong>{isEditing ? 'Editing' : `Replying to ${composing.message.sender.displayName}`}</strong> {composing.message.body}
+          </p>
+          <IconButton label={isEditing ? 'Stop editing' : 'Do not reply'} onPress={onDone}>
+            <CloseIcon />
+          </IconButton>
+        </div>
+      )}
+      <div className={styles.row}>
+        <textarea
+          ref={field}
+          rows={1}
+          dir="auto"
+          aria-label="Message"
+          placeholder="Write a message"
+          className={styles.field}
+          value={body}
+          onChange={({ target: { value } }) => {
+            if (isEditing) return setEdited(value);
+            setText(value);
+            if (value.trim()) typing.goesOn();
+            else typing.ends();
+          }}
+          onKeyDown={keyDown}
+          onBlur={() => typing.ends()}
+        />
+        <IconButton label={isEditing ? 'Save' : 'Send'} kind="primary" type="submit" isDisabled={length === 0 || length > limit}>
+          <SendIcon />
+        </IconButton>
+      </div>
+      {length > limit * 0.9 && (
+        <p role="status" className={length > limit ? styles.over : styles.count}>
+          {length > limit ? `${length - limit} characters too many` : `${limit - length} characters left`}
+        </p>
+      )}
+    </form>
+  );
+}
+
+/** What is being written in a conversation; it is there again after another one was looked at, or a reload. */
+function useDraft(conversationId: string) {
+  const key = `kith:draft:${conversationId}`;
+  const [text, setText] = useState(() => {
+    try {
+      return sessionStorage.getItem(key) ?? '';
+    } catch {
+      return '';
+    }
+  });
+  const keep = (value: string) => {
+    setText(value);
+    try {
+      if (value) sessionStorage.setItem(key, value);
+      else sessionStorage.removeItem(key);
+    } catch {
+      // Then it is there as long as the page.
+    }
+  };
+  return [text, keep] as const;
+}

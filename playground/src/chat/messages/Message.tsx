@@ -1,0 +1,148 @@
+import { memo, useState } from 'react';
+import type { MessageItemFragment } from '../../gql/graphql';
+import { Avatar, classes, Confirm, CopyIcon, EditIcon, exactTime, IconButton, inWords, Menu, MenuItem, MoreIcon, ReplyIcon, toast, TrashIcon } from '../ui';
+import type { useMessageActions } from './actions';
+import { Reactions, ReactionPicker } from './Reactions';
+import { type Reader, Readers } from './Readers';
+import styles from './Message.module.css';
+
+const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' });
+const MOST_LARGE = 5;
+const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
+
+export interface MessageProps {
+  message: MessageItemFragment;
+  /** The day that begins with it. */
+  day: string | undefined;
+  isFirstUnread: boolean;
+  isMine: boolean;
+  /** The one above is of the same person, and of the same moment. */
+  goesOn: boolean;
+  isGroup: boolean;
+  canWrite: boolean;
+  canDeleteOthers: boolean;
+  isTabStop: boolean;
+  /** It was looked for. */
+  isShown: boolean;
+  readers: readonly Reader[] | undefined;
+  onReply(message: MessageItemFragment): void;
+  onEdit(message: MessageItemFragment): void;
+  onShow(sequence: number): void;
+  actions: ReturnType<typeof useMessageActions>;
+}
+
+function sameMessage(one: MessageProps, other: MessageProps) {
+  const { actions: _one, readers: ones, ...rest } = one;
+  const { actions: _other, readers: others, ...otherRest } = other;
+  const keys = Object.keys(rest) as (keyof typeof rest)[];
+  return JSON.stringify(ones) === JSON.stringify(others) && keys.every((key) => rest[key] === otherRest[key]);
+}
+
+export const Message = memo(function Message(props: MessageProps) {
+  const { message, isMine, goesOn, isGroup, canWrite } = props;
+  const [isActive, setActive] = useState(false);
+  const isDeleted = message.deletedAt !== null;
+  return (
+    <>
+      {props.day && (
+        <li role="presentation" className={styles.day}>
+          <span>{props.day}</span>
+        </li>
+      )}
+      {props.isFirstUnread && (
+        <li role="presentation" data-unread className={styles.unread}>
+          <span>New messages</span>
+        </li>
+      )}
+      <li
+        id={message.id}
+        data-message={message.sequence}
+        tabIndex={props.isTabStop ? 0 : -1}
+        aria-label={`${isMine ? 'You' : message.sender.displayName}, ${time.format(Date.parse(message.createdAt))}: ${message.body ?? 'deleted'}`}
+        className={classes(isMine ? styles.mine : styles.others, !goesOn && styles.first, props.isShown && styles.shown)}
+        onPointerEnter={() => setActive(true)}
+        onPointerLeave={() => setActive(false)}
+        onFocus={() => setActive(true)}
+        onBlur={(event) => {
+          if (!event.currentTarget.contains(event.relatedTarget)) setActive(false);
+        }}
+      >
+        {!isMine && isGroup && (
+          <span className={styles.face}>{!goesOn && <Avatar id={message.sender.id} name={message.sender.displayName} size="small" />}</span>
+        )}
+        <div className={styles.column}>
+          {!isMine && isGroup && !goesOn && (
+            <p className={styles.sender} dir="auto">
+              {message.sender.displayName}
+            </p>
+          )}
+          <div className={styles.line}>
+            <div className={classes(styles.bubble, isDeleted && styles.deleted, isLarge(message.body) && styles.large)}>
+              {message.replyTo && <Quote replyTo={message.replyTo} onShow={props.onShow} />}
+              <p className={styles.body} dir="auto">
+                {message.body ?? 'This message was deleted'}
+              </p>
+              <p className={styles.meta}>
+                {message.editedAt && !isDeleted && <span title={`Edited ${exactTime(message.editedAt)}`}>edited</span>}
+                <time dateTime={message.createdAt} title={exactTime(message.createdAt)}>
+                  {time.format(Date.parse(message.createdAt))}
+                </time>
+              </p>
+            </div>
+            {isActive && !isDeleted && canWrite && <Toolbar {...props} />}
+          </div>
+          <Reactions message={message} isDisabled={!canWrite} onReact={props.actions.react} />
+          {props.readers && <Readers readers={props.readers} isGroup={isGroup} />}
+        </div>
+      </li>
+    </>
+  );
+}, sameMessage);
+
+function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions }: MessageProps) {
+  const [isAsking, setAsking] = useState(false);
+  return (
+    <div role="toolbar" aria-label="What to do with the message" className={styles.toolbar}>
+      <ReactionPicker onReact={(emoji) => void actions.react(message.id, emoji, true)} />
+      <IconButton label="Reply" onPress={() => onReply(message)}>
+        <ReplyIcon size={18} />
+      </IconButton>
+      <Menu label="More" trigger={<IconButton label="More"><MoreIcon size={18} /></IconButton>}>
+        <MenuItem
+          label="Copy text"
+          icon={<CopyIcon />}
+          onAction={() => {
+            void navigator.clipboard?.writeText(message.body ?? '').then(() => toast('Copied.'));
+          }}
+        />
+        {isMine && <MenuItem label="Edit" icon={<EditIcon />} onAction={() => onEdit(message)} />}
+        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={() => setAsking(true)} />}
+      </Menu>
+      <Confirm
+        title="Delete this message?"
+        action="Delete"
+        isOpen={isAsking}
+        onOpenChange={setAsking}
+        onConfirm={async () => inWords(await actions.remove(message.id))}
+      >
+        Everybody here sees then that a message was deleted, and not what it said.
+      </Confirm>
+    </div>
+  );
+}
+
+function Quote({ replyTo, onShow }: { replyTo: NonNullable<MessageItemFragment['replyTo']>; onShow(sequence: number): void }) {
+  return (
+    <button type="button" className={styles.quote} onClick={() => onShow(replyTo.sequence)} tabIndex={-1}>
+      <strong dir="auto">{replyTo.sender.displayName}</strong>
+      <span dir="auto">{replyTo.body ?? 'deleted'}</span>
+    </button>
+  );
+}
+
+/** A few emoji and nothing else are shown large. */
+function isLarge(body: string | null) {
+  if (!body || body.length > 40 || !/\p{Extended_Pictographic}/u.test(body)) return false;
+  const parts = [...graphemes.segment(body.replace(/\s/gu, ''))];
+  return parts.length <= MOST_LARGE && parts.every(({ segment }) => /\p{Extended_Pictographic}/u.test(segment));
+}
