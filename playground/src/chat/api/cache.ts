@@ -1,9 +1,10 @@
 // What is known here of the server's graph, kept true by answers and events.
 import { type Cache, type CacheExchangeOpts, cacheExchange } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
-import type { EventsSubscription, MessageItemFragment } from '../../gql/graphql';
+import type { EventsSubscription, MessageItemFragment, SendMessageMutation } from '../../gql/graphql';
 import schema from '../../gql/schema.json';
 import { graphql } from '../../gql';
+import { optimistic } from './optimistic';
 
 export const Members = graphql(`
   query Members($id: ID!) {
@@ -34,8 +35,8 @@ type Of<T extends Event['__typename']> = Extract<Event, { __typename: T }>;
 
 export interface Heard {
   typing(event: Of<'TypingEvent'>): void;
-  /** A message is missing between what is cached and what came: what is shown must be fetched anew. */
-  gap(): void;
+  /** Messages are missing between those that are cached and this one. */
+  gap(message: MessageItemFragment): void;
 }
 
 export function cacheFor(heard: Heard) {
@@ -51,7 +52,9 @@ export function cacheFor(heard: Heard) {
       InviteEdge: none,
       MemberEdge: none,
       ConversationEdge: none,
-      MessageEdge: none,
+      // A message stands in one place of its conversation, so its edge is one, too. A search has places of its own: it asks
+      // for nodes.
+      MessageEdge: ({ node }) => (node as { id?: string } | null)?.id ?? null,
       UserConnection: none,
       FriendConnection: none,
       InviteConnection: none,
@@ -90,7 +93,14 @@ export function cacheFor(heard: Heard) {
         blockedUsers: relayPagination(),
       },
     },
+    optimistic,
     updates: {
+      Mutation: {
+        sendMessage: (result, _variables, cache) => {
+          const edge = (result as SendMessageMutation).sendMessage.messageEdge;
+          if (edge) append(edge.node, cache, heard.gap);
+        },
+      },
       Subscription: {
         events: (result, _variables, cache) => apply((result as EventsSubscription).events.event, cache, heard),
       },
@@ -158,30 +168,35 @@ function forget(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], ...
   }
 }
 
-/** The stored pages of a list. */
-function pagesOf(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], name: string) {
+/** The stored pages of a list, with the keys of what is on them. */
+function pagesOf(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], name: string, of: 'nodes' | 'edges') {
   return cache
     .inspectFields(entity)
     .filter(({ fieldName }) => fieldName === name)
     .map(({ fieldKey, arguments: given }) => {
       const page = cache.resolve(entity, fieldKey) as string | null;
-      return { given: given ?? {}, page, nodes: page ? ((cache.resolve(page, 'nodes') as string[] | null) ?? []) : [] };
+      return { given: given ?? {}, page, keys: page ? ((cache.resolve(page, of) as string[] | null) ?? []) : [] };
     });
 }
 
 /** Puts a new message at the end of its conversation, once. An answer and an event both bring it. */
-export function append(message: MessageItemFragment, cache: Cache, gap: () => void) {
-  const key = cache.keyOfEntity({ __typename: 'Message', id: message.id });
+function append(message: MessageItemFragment, cache: Cache, gap: Heard['gap']) {
+  const node = cache.keyOfEntity({ __typename: 'Message', id: message.id });
+  const edge = `MessageEdge:${message.id}`;
+  const sequenceOf = (key: string) => (cache.resolve(key, 'sequence') as number | null) ?? 0;
   for (const __typename of CONVERSATIONS) {
     const conversation = { __typename, id: message.conversation.id };
-    for (const { given, page, nodes } of pagesOf(cache, conversation, 'messages')) {
-      if (!page || !key || given.before || given.after || nodes.includes(key)) continue;
-      const newest = nodes.length ? (cache.resolve(nodes.at(-1)!, 'sequence') as number) : 0;
+    for (const { given, page, keys } of pagesOf(cache, conversation, 'messages', 'edges')) {
+      if (!page || given.before || given.after) continue;
+      const last = keys.at(-1);
+      const newest = last ? sequenceOf(cache.resolve(last, 'node') as string) : 0;
       if (message.sequence <= newest) continue;
-      if (message.sequence > newest + 1) return gap();
-      cache.link(page, 'nodes', [...nodes, key]);
+      if (message.sequence === newest + 1) cache.link(page, 'edges', [...keys, edge]);
+      else gap(message);
     }
-    if (cache.resolve(conversation, 'id')) cache.link(conversation, 'lastMessage', key);
+    if (!node || !cache.resolve(conversation, 'id')) continue;
+    const last = cache.resolve(conversation, 'lastMessage') as string | null;
+    if (!last || sequenceOf(last) < message.sequence) cache.link(conversation, 'lastMessage', node);
   }
 }
 
@@ -190,18 +205,20 @@ function putFirst(conversation: Of<'ConversationChanged'>['conversation'], cache
   const key = cache.keyOfEntity(conversation);
   const me = viewer(cache);
   if (!key || !me) return;
-  const pages = pagesOf(cache, me, 'conversations');
+  // Who comes back to a group was told before that it is not there.
+  const { id } = conversation;
+  if (cache.resolve('Query', 'conversation', { id }) === null) cache.invalidate('Query', 'conversation', { id });
+  const pages = pagesOf(cache, me, 'conversations', 'nodes');
   const first = pages.find(({ given }) => !given.after);
-  if (!first?.page || pages.some(({ nodes }) => nodes.includes(key))) return;
-  cache.link(first.page, 'nodes', [key, ...first.nodes]);
+  if (first?.page && !pages.some(({ keys }) => keys.includes(key))) cache.link(first.page, 'nodes', [key, ...first.keys]);
 }
 
 function remove(conversationId: string, cache: Cache) {
   const me = viewer(cache);
   for (const __typename of CONVERSATIONS) {
     const key = cache.keyOfEntity({ __typename, id: conversationId });
-    for (const { page, nodes } of me && key ? pagesOf(cache, me, 'conversations') : []) {
-      if (page && nodes.includes(key!)) cache.link(page, 'nodes', nodes.filter((node) => node !== key));
+    for (const { page, keys } of me && key ? pagesOf(cache, me, 'conversations', 'nodes') : []) {
+      if (page && keys.includes(key!)) cache.link(page, 'nodes', keys.filter((node) => node !== key));
     }
     cache.invalidate({ __typename, id: conversationId });
   }

@@ -2,11 +2,13 @@
 import { authExchange } from '@urql/exchange-auth';
 import { retryExchange } from '@urql/exchange-retry';
 import { Client, fetchExchange, subscriptionExchange } from 'urql';
+import type { MessageItemFragment } from '../../gql/graphql';
 import { type Account, SignedOut, current, freshToken, otherToken } from '../../shared/accounts';
 import { httpUrl } from '../../shared/server';
 import { cacheFor } from './cache';
 import { Connection } from './connection';
 import { inOrder } from './inOrder';
+import { NewestMessages } from './documents';
 import { forward, listen } from './live';
 import { Outbox } from './outbox';
 import { openSocket } from './socket';
@@ -24,12 +26,21 @@ export interface Kith {
   close(): void;
 }
 
+/** What is missing may be on its way: an answer can overtake an event by so much. */
+const GAP_PATIENCE_MS = 300;
+
 /** `fetchAnew` throws everything that is cached away, by making another one of these. */
 export function createKith(account: Account, fetchAnew: () => void, signedOut: () => void): Kith {
   const connection = new Connection();
   const typists = new Typists();
-    const socket = openSocket(account.id, connection, signedOut);
-  const client = new Client({
+  const socket = openSocket(account.id, connection, signedOut);
+  // Asks for the newest messages of a conversation, unless the missing ones have come by themselves.
+  const mendGap = ({ conversation: { id }, sequence }: MessageItemFragment) =>
+    setTimeout(() => {
+      const known = client.readQuery(NewestMessages, { id })?.data?.conversation?.messages.edges.at(-1)?.node.sequence ?? 0;
+      if (known < sequence) void client.query(NewestMessages, { id }, { requestPolicy: 'network-only' }).toPromise();
+    }, GAP_PATIENCE_MS);
+  const client: Client = new Client({
     url: httpUrl.href,
     preferGetMethod: false,
     requestPolicy: 'cache-first',
@@ -39,8 +50,7 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
       return fetch(address, { ...options, signal });
     },
     exchanges: [
-      cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: fetchAnew }),
-      inOrder,
+      cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: mendGap }),
       retryExchange({
         initialDelayMs: 500,
         maxDelayMs: 15_000,
@@ -48,6 +58,7 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
         // What changes something is repeated by who asked for it.
         retryIf: ({ networkError }, { kind }) => kind === 'query' && !!networkError,
       }),
+      inOrder,
       authExchange(async (utils) => {
         let token = await freshToken(account.id).catch(() => current()?.accessToken ?? '');
         return {

@@ -189,6 +189,7 @@ export const SendMessage = graphql(`
   mutation SendMessage($input: SendMessageInput!) {
     sendMessage(input: $input) {
       messageEdge {
+        cursor
         node {
           ...MessageItem
         }
@@ -197,6 +198,27 @@ export const SendMessage = graphql(`
       userErrors {
         code
         message
+      }
+    }
+  }
+`);
+
+/** The page that the list of messages begins with. */
+export const NewestMessages = graphql(`
+  query NewestMessages($id: ID!) {
+    conversation(id: $id) {
+      id
+      messages(last: 40) {
+        edges {
+          cursor
+          node {
+            ...MessageItem
+          }
+        }
+        pageInfo {
+          hasPreviousPage
+          startCursor
+        }
       }
     }
   }

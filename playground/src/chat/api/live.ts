@@ -1,13 +1,15 @@
 // The one subscription of the app, `events`: after every cut it goes on where it was. What the events say is applied by
 // the cache.
 import type { Client as Socket } from 'graphql-ws';
-import type { Client, ExecutionResult, SubscriptionForwarder } from 'urql';
-import { pipe, subscribe } from 'wonka';
+import type { Client, CombinedError, ExecutionResult, SubscriptionForwarder } from 'urql';
+import { onEnd, pipe, subscribe } from 'wonka';
 import type { EventsSubscription } from '../../gql/graphql';
 import { Events } from './documents';
 
 /** The server says something every 25 s, a heartbeat if nothing else. */
 const SILENCE_LIMIT_MS = 60_000;
+/** Before listening again after the server has ended the subscription. */
+const PAUSE_MS = 2_000;
 
 /** Carries an operation of urql over the socket. */
 export function forward(socket: Socket, { query = '', variables: given }: Parameters<SubscriptionForwarder>[0]): ReturnType<SubscriptionForwarder> {
@@ -53,13 +55,39 @@ export function forward(socket: Socket, { query = '', variables: given }: Parame
   };
 }
 
-/** Listens until the function that it returns is called. */
+/** Listens until the function that it returns is called, going on after an end that the socket does not mend. */
 export function listen(client: Client, fetchAnew: () => void): () => void {
-  const { unsubscribe } = pipe(
-    client.subscription(Events, {}),
-    subscribe(({ data }) => {
-      if (data?.events.event.__typename === 'ResyncRequired') fetchAnew();
-    }),
-  );
-  return unsubscribe;
+  let after: string | null = null;
+  let again: ReturnType<typeof setTimeout> | undefined;
+  let unsubscribe = () => {};
+  let isOver = false;
+
+  function end(error?: CombinedError) {
+    if (isOver) return;
+    unsubscribe();
+    clearTimeout(again);
+    // A cursor that the server does not know leads nowhere: then everything is fetched anew.
+    if (error?.graphQLErrors.some(({ extensions }) => extensions?.code === 'BAD_USER_INPUT')) return fetchAnew();
+    again = setTimeout(begin, PAUSE_MS * (1 + Math.random()));
+  }
+
+  function begin() {
+    ({ unsubscribe } = pipe(
+      client.subscription(Events, { after }),
+      onEnd(() => end()),
+      subscribe(({ data, error }) => {
+        if (error) return end(error);
+        if (!data) return;
+        after = data.events.cursor;
+        if (data.events.event.__typename === 'ResyncRequired') fetchAnew();
+      }),
+    ));
+  }
+
+  begin();
+  return () => {
+    isOver = true;
+    clearTimeout(again);
+    unsubscribe();
+  };
 }

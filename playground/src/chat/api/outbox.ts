@@ -25,7 +25,8 @@ const LONGEST_WAIT_MS = 15_000;
 const NOTHING: readonly Draft[] = [];
 
 export class Outbox {
-  #storage: string;
+  /** Each has an entry of its own in the storage, so that two windows of one person do not write over each other's. */
+  #prefix: string;
   #client: Client;
   #drafts = new Map<string, readonly Draft[]>();
   #sending = new Set<string>();
@@ -35,7 +36,7 @@ export class Outbox {
   #stopListening: () => void;
 
   constructor(accountId: string, client: Client, connection: Connection) {
-    this.#storage = `kith:outbox:${accountId}`;
+    this.#prefix = `kith:outbox:${accountId}:`;
     this.#client = client;
     this.#restore();
     this.#stopListening = connection.subscribe(() => {
@@ -123,21 +124,24 @@ export class Outbox {
   }
 
   #set(conversationId: string, drafts: readonly Draft[]) {
-    if (drafts.length) this.#drafts.set(conversationId, drafts);
-    else this.#drafts.delete(conversationId);
+    const keys = new Set(drafts.map(({ key }) => key));
     try {
-      const all = [...this.#drafts.values()].flat();
-      if (all.length) localStorage.setItem(this.#storage, JSON.stringify(all));
-      else localStorage.removeItem(this.#storage);
+      for (const { key } of this.of(conversationId)) if (!keys.has(key)) localStorage.removeItem(this.#prefix + key);
+      for (const draft of drafts) localStorage.setItem(this.#prefix + draft.key, JSON.stringify(draft));
     } catch {
       // Storage is forbidden or full; then they last as long as the page.
     }
+    if (drafts.length) this.#drafts.set(conversationId, drafts);
+    else this.#drafts.delete(conversationId);
     for (const listener of this.#listeners) listener();
   }
 
   #restore() {
     try {
-      const stored = JSON.parse(localStorage.getItem(this.#storage) ?? '[]') as Draft[];
+      const stored = Object.keys(localStorage)
+        .filter((key) => key.startsWith(this.#prefix))
+        .map((key) => JSON.parse(localStorage.getItem(key)!) as Draft)
+        .sort((one, other) => one.writtenAt.localeCompare(other.writtenAt));
       for (const draft of stored) {
         // It may have been under way when the page was left.
         const known = { ...draft, wasTried: true };

@@ -8,6 +8,8 @@ import type { Connection } from './connection';
 const PING_MS = 10_000;
 /** How long its answer may take before the network is taken for dead. */
 const PONG_LIMIT_MS = 5_000;
+/** How long a new connection may take to be greeted. */
+const ACK_LIMIT_MS = 10_000;
 const LONGEST_WAIT_MS = 15_000;
 
 export function openSocket(accountId: string, connection: Connection, signedOut: () => void): Client {
@@ -33,6 +35,7 @@ export function openSocket(accountId: string, connection: Connection, signedOut:
     retryAttempts: Infinity,
     retryWait: (retries) => connection.waitToRetry(Math.random() * Math.min(500 * 2 ** retries, LONGEST_WAIT_MS)),
     keepAlive: PING_MS,
+    connectionAckWaitTimeout: ACK_LIMIT_MS,
     on: {
       connecting: () => connection.set({ state: 'connecting' }),
       connected: () => connection.set({ state: 'online' }),

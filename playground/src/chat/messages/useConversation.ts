@@ -1,7 +1,7 @@
-import { useCallback, useEffect, useRef, useState } from 'react';
+import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
-import type { MessageItemFragment } from '../../gql/graphql';
+import type { ConversationQuery } from '../../gql/graphql';
 import { useKith } from '../api';
 
 const CONVERSATION = graphql(`
@@ -9,19 +9,22 @@ const CONVERSATION = graphql(`
     conversation(id: $id) {
       ...ConversationItem
       messages(last: 40, before: $before) {
-        nodes {
-          ...MessageItem
+        edges {
+          cursor
+          node {
+            ...MessageItem
+          }
         }
         pageInfo {
           hasPreviousPage
-          startCursor
         }
       }
     }
   }
 `);
 
-const NONE: readonly MessageItemFragment[] = [];
+type Edge = NonNullable<ConversationQuery['conversation']>['messages']['edges'][number];
+const NONE: readonly Edge[] = [];
 
 /** A conversation and as many of its messages as were asked for, oldest first. */
 export function useConversation(id: string) {
@@ -29,20 +32,23 @@ export function useConversation(id: string) {
   const [{ data, error, fetching, stale }, execute] = useQuery({ query: CONVERSATION, variables: { id } });
   const [isLoadingOlder, setLoadingOlder] = useState(false);
   const conversation = data?.conversation;
-  const page = conversation?.messages.pageInfo;
-  const latest = useRef(page);
+  const edges = conversation?.messages.edges ?? NONE;
+  const run = useMemo(() => upToNewest(edges), [edges]);
+  const messages = useMemo(() => run.map(({ node }) => node), [run]);
+  const hasOlder = run.length > 0 && (run.length < edges.length || conversation!.messages.pageInfo.hasPreviousPage);
+  const latest = useRef({ hasOlder, cursor: run[0]?.cursor });
   useEffect(() => {
-    latest.current = page;
+    latest.current = { hasOlder, cursor: run[0]?.cursor };
   });
 
   const underWay = useRef<Promise<boolean> | null>(null);
   /** Asks for the page before the oldest message here; whether there was one. */
   const loadOlder = useCallback(() => {
     underWay.current ??= (async () => {
-      const { hasPreviousPage, startCursor } = latest.current ?? {};
-      if (!hasPreviousPage || !startCursor) return false;
+      const { hasOlder, cursor } = latest.current;
+      if (!hasOlder || !cursor) return false;
       setLoadingOlder(true);
-      const result = await client.query(CONVERSATION, { id, before: startCursor }).toPromise();
+      const result = await client.query(CONVERSATION, { id, before: cursor }).toPromise();
       setLoadingOlder(false);
       return !result.error;
     })().finally(() => (underWay.current = null));
@@ -51,8 +57,8 @@ export function useConversation(id: string) {
 
   return {
     conversation,
-    messages: conversation?.messages.nodes ?? NONE,
-    hasOlder: page?.hasPreviousPage ?? false,
+    messages,
+    hasOlder,
     isLoadingOlder,
     loadOlder,
     isLoading: fetching && !data,
@@ -61,4 +67,13 @@ export function useConversation(id: string) {
     error: data ? undefined : error,
     retry: () => execute({ requestPolicy: 'network-only' }),
   };
+}
+
+/** The messages without a gap before the newest. Who was away for long has one between what was read then and now, and
+ *  paging back closes it. */
+function upToNewest(edges: readonly Edge[]): readonly Edge[] {
+  const sorted = [...edges].sort((one, other) => one.node.sequence - other.node.sequence);
+  let first = sorted.length - 1;
+  while (first > 0 && sorted[first - 1]!.node.sequence >= sorted[first]!.node.sequence - 1) first--;
+  return sorted.slice(Math.max(first, 0));
 }
