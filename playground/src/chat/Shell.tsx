@@ -49,7 +49,7 @@ export function Shell() {
 
   const place = route.page === 'c' ? '' : route.page;
   return (
-    <div className={classes(styles.shell, route.page !== '' && styles.open)}>
+    <div className={classes(styles.shell, route.page !== '' && styles.open, route.page === 'c' && styles.talking)}>
       <aside className={styles.side}>
         <header className={styles.head}>
           {me && <Avatar id={me.id} name={me.displayName} size="small" />}
@@ -62,17 +62,6 @@ export function Shell() {
         </header>
         <ConnectionLine />
         <ConversationList selected={route.page === 'c' ? route.id : ''} />
-        <nav aria-label="Places" className={styles.places}>
-          {PLACES.map(({ page, to, label, Icon }) => (
-            <a key={page} href={to} className={styles.place} aria-current={place === page ? 'page' : undefined}>
-              <span className={styles.icon}>
-                <Icon />
-                {page === 'people' && <CountBadge count={invites} label="invites" />}
-              </span>
-              {label}
-            </a>
-          ))}
-        </nav>
       </aside>
       <main className={styles.main}>
         {route.page === 'c' && <ConversationPane key={route.id} id={route.id} sequence={route.sequence} />}
@@ -93,6 +82,17 @@ export function Shell() {
           </EmptyState>
         )}
       </main>
+      <nav aria-label="Places" className={styles.places}>
+        {PLACES.map(({ page, to, label, Icon }) => (
+          <a key={page} href={to} className={styles.place} aria-current={place === page ? 'page' : undefined}>
+            <span className={styles.icon}>
+              <Icon />
+              {page === 'people' && <CountBadge count={invites} label="invites" />}
+            </span>
+            {label}
+          </a>
+        ))}
+      </nav>
     </div>
   );
 }
