@@ -1,5 +1,5 @@
 import type { ReactNode } from 'react';
-import { Button as AriaButton, Link, ProgressBar, Tooltip, TooltipTrigger, type ButtonProps as AriaButtonProps, type LinkProps } from 'react-aria-components';
+import { Button as AriaButton, Link, Tooltip, TooltipTrigger, type ButtonProps as AriaButtonProps, type LinkProps } from 'react-aria-components';
 import { classes } from './classes';
 import { Spinner } from './Spinner';
 import styles from './Button.module.css';
@@ -14,15 +14,11 @@ export interface ButtonProps extends Omit<AriaButtonProps, 'className' | 'childr
 }
 
 /** While `isPending` it keeps the focus and its size, and cannot be pressed again. */
-export function Button({ kind = 'plain', className, children, ...props }: ButtonProps) {
+export function Button({ kind = 'plain', className, children, isPending, ...props }: ButtonProps) {
   return (
-    <AriaButton {...props} className={classes(styles.button, styles[kind], className)}>
-      {({ isPending }) => (
-        <>
-          <span className={styles.content}>{children}</span>
-          {isPending && <Working />}
-        </>
-      )}
+    <AriaButton {...props} {...waiting(isPending)} className={classes(styles.button, styles[kind], isPending && styles.pending, className)}>
+      <span className={styles.content}>{children}</span>
+      {isPending && <Working />}
     </AriaButton>
   );
 }
@@ -36,16 +32,17 @@ export interface IconButtonProps extends Omit<AriaButtonProps, 'className' | 'ch
 }
 
 /** A button that is only a picture. */
-export function IconButton({ label, kind = 'quiet', className, children, ...props }: IconButtonProps) {
+export function IconButton({ label, kind = 'quiet', className, children, isPending, ...props }: IconButtonProps) {
   return (
     <TooltipTrigger delay={600} closeDelay={100}>
-      <AriaButton {...props} aria-label={label} className={classes(styles.button, styles[kind], styles.icon, className)}>
-        {({ isPending }) => (
-          <>
-            <span className={styles.content}>{children}</span>
-            {isPending && <Working />}
-          </>
-        )}
+      <AriaButton
+        {...props}
+        {...waiting(isPending)}
+        aria-label={label}
+        className={classes(styles.button, styles[kind], styles.icon, isPending && styles.pending, className)}
+      >
+        <span className={styles.content}>{children}</span>
+        {isPending && <Working />}
       </AriaButton>
       <Tooltip className={styles.tooltip ?? ''} offset={6}>
         {label}
@@ -69,8 +66,12 @@ export function ButtonLink({ kind = 'plain', className, children, ...props }: Bu
   );
 }
 
+// The library's own `isPending` announces by a name that is gone when the button is, as it often is when all is done.
+const waiting = (isPending: boolean | undefined): Partial<AriaButtonProps> =>
+  isPending ? { 'aria-disabled': true, onPress: undefined, type: 'button' } : {};
+
 const Working = () => (
-  <ProgressBar isIndeterminate aria-label="Working" className={styles.working ?? ''}>
+  <span className={styles.working}>
     <Spinner />
-  </ProgressBar>
+  </span>
 );

@@ -8,13 +8,14 @@ export interface MenuProps {
   trigger: ReactElement;
   label: string;
   placement?: ComponentProps<typeof Popover>['placement'];
+  onOpenChange?(isOpen: boolean): void;
   children: ReactNode;
 }
 
 /** Things that can be done, behind one button. */
-export function Menu({ trigger, label, placement = 'bottom end', children }: MenuProps) {
+export function Menu({ trigger, label, placement = 'bottom end', onOpenChange, children }: MenuProps) {
   return (
-    <MenuTrigger>
+    <MenuTrigger onOpenChange={onOpenChange}>
       {trigger}
       <Popover className={styles.popover ?? ''} placement={placement} offset={4}>
         <AriaMenu className={styles.list ?? ''} aria-label={label}>

@@ -129,7 +129,7 @@ export const ArrowDownIcon = icon(<path d="M10 4v12M5 11l5 5 5-5" />);
 
 /** The mark: two rings that hold each other. */
 export const Mark = ({ size = 40 }: { size?: number }) => (
-  <svg width={size} height={(size * 2) / 3} viewBox="0 0 36 24" fill="none" strokeWidth={3.2} aria-hidden>
+  <svg width={size} height={(size * 2) / 3} viewBox="2.4 1.2 31.2 21.6" fill="none" strokeWidth={3.2} aria-hidden>
     <circle cx="13" cy="12" r="9" stroke="var(--accent)" />
     <circle cx="23" cy="12" r="9" stroke="var(--warm)" />
   </svg>
