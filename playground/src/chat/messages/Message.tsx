@@ -40,7 +40,10 @@ function sameMessage(one: MessageProps, other: MessageProps) {
 
 export const Message = memo(function Message(props: MessageProps) {
   const { message, isMine, goesOn, isGroup, canWrite } = props;
-  const [isActive, setActive] = useState(false);
+  const [isHovered, setHovered] = useState(false);
+  const [hasFocus, setFocus] = useState(false);
+  // What opens from the toolbar takes pointer and focus away from the message, and is to stay.
+  const [isOpen, setOpen] = useState(false);
   const isDeleted = message.deletedAt !== null;
   return (
     <>
@@ -60,11 +63,11 @@ export const Message = memo(function Message(props: MessageProps) {
         tabIndex={props.isTabStop ? 0 : -1}
         aria-label={`${isMine ? 'You' : message.sender.displayName}, ${time.format(Date.parse(message.createdAt))}: ${message.body ?? 'deleted'}`}
         className={classes(isMine ? styles.mine : styles.others, !goesOn && styles.first, props.isShown && styles.shown)}
-        onPointerEnter={() => setActive(true)}
-        onPointerLeave={() => setActive(false)}
-        onFocus={() => setActive(true)}
+        onPointerEnter={() => setHovered(true)}
+        onPointerLeave={() => setHovered(false)}
+        onFocus={() => setFocus(true)}
         onBlur={(event) => {
-          if (!event.currentTarget.contains(event.relatedTarget)) setActive(false);
+          if (!event.currentTarget.contains(event.relatedTarget)) setFocus(false);
         }}
       >
         {!isMine && isGroup && (
@@ -89,7 +92,7 @@ export const Message = memo(function Message(props: MessageProps) {
                 </time>
               </p>
             </div>
-            {isActive && !isDeleted && canWrite && <Toolbar {...props} />}
+            {(isHovered || hasFocus || isOpen) && !isDeleted && canWrite && <Toolbar {...props} onOpenChange={setOpen} />}
           </div>
           <Reactions message={message} isDisabled={!canWrite} onReact={props.actions.react} />
           {props.readers && <Readers readers={props.readers} isGroup={isGroup} />}
@@ -99,15 +102,19 @@ export const Message = memo(function Message(props: MessageProps) {
   );
 }, sameMessage);
 
-function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions }: MessageProps) {
+function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, onOpenChange }: MessageProps & { onOpenChange(isOpen: boolean): void }) {
   const [isAsking, setAsking] = useState(false);
+  const ask = (isAsking: boolean) => {
+    setAsking(isAsking);
+    onOpenChange(isAsking);
+  };
   return (
     <div role="toolbar" aria-label="What to do with the message" className={styles.toolbar}>
-      <ReactionPicker onReact={(emoji) => void actions.react(message.id, emoji, true)} />
+      <ReactionPicker onOpenChange={onOpenChange} onReact={(emoji) => void actions.react(message.id, emoji, true)} />
       <IconButton label="Reply" onPress={() => onReply(message)}>
         <ReplyIcon size={18} />
       </IconButton>
-      <Menu label="More" trigger={<IconButton label="More"><MoreIcon size={18} /></IconButton>}>
+      <Menu label="More" onOpenChange={(isOpen) => onOpenChange(isOpen || isAsking)} trigger={<IconButton label="More"><MoreIcon size={18} /></IconButton>}>
         <MenuItem
           label="Copy text"
           icon={<CopyIcon />}
@@ -116,13 +123,13 @@ function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions }:
           }}
         />
         {isMine && <MenuItem label="Edit" icon={<EditIcon />} onAction={() => onEdit(message)} />}
-        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={() => setAsking(true)} />}
+        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={() => ask(true)} />}
       </Menu>
       <Confirm
         title="Delete this message?"
         action="Delete"
         isOpen={isAsking}
-        onOpenChange={setAsking}
+        onOpenChange={ask}
         onConfirm={async () => inWords(await actions.remove(message.id))}
       >
         Everybody here sees then that a message was deleted, and not what it said.

@@ -40,10 +40,10 @@ export function Reactions({ message, isDisabled, onReact }: ReactionsProps) {
   );
 }
 
-export function ReactionPicker({ onReact }: { onReact(emoji: string): void }) {
+export function ReactionPicker({ onReact, onOpenChange }: { onReact(emoji: string): void; onOpenChange(isOpen: boolean): void }) {
   const [other, setOther] = useState('');
   return (
-    <DialogTrigger>
+    <DialogTrigger onOpenChange={onOpenChange}>
       <IconButton label="React">
         <SmileIcon size={18} />
       </IconButton>
