@@ -3,7 +3,10 @@
 FROM node:22-bookworm-slim AS playground
 WORKDIR /kith/playground
 COPY playground/package.json playground/package-lock.json playground/.npmrc ./
+COPY playground/examples/apollo/package.json examples/apollo/
+COPY playground/examples/urql/package.json examples/urql/
 RUN npm ci --no-fund --no-audit
+COPY schema.graphql /kith/
 COPY playground ./
 RUN npm run build
 
