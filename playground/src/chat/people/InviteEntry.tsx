@@ -29,6 +29,11 @@ export function InviteEntry({ invite, isIncoming }: { invite: WaitingFragment; i
             ) : (
               <RelativeTime at={invite.respondedAt ?? invite.createdAt} />
             )}
+            {invite.note && (
+              <span dir="auto" className={styles.note}>
+                {invite.note}
+              </span>
+            )}
           </>
         }
         trailing={
@@ -56,11 +61,6 @@ export function InviteEntry({ invite, isIncoming }: { invite: WaitingFragment; i
           )
         }
       />
-      {invite.note && (
-        <p dir="auto" className={styles.note}>
-          {invite.note}
-        </p>
-      )}
       {errors.length > 0 && <Notice kind="danger">{inWords(errors)}</Notice>}
     </>
   );

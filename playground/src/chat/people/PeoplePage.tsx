@@ -34,7 +34,7 @@ export function PeoplePage() {
             ),
             content: <Invites />,
           },
-          { id: 'find', label: 'Find and invite', content: <Find onPerson={setPerson} /> },
+          { id: 'find', label: 'Find', content: <Find onPerson={setPerson} /> },
           { id: 'blocked', label: 'Blocked', content: <Blocked /> },
         ]}
       />

@@ -2,7 +2,7 @@ import { useState } from 'react';
 import { useQuery } from 'urql';
 import type { PersonFragment } from '../../gql/graphql';
 import { conversationHash, navigate } from '../api';
-import { Avatar, BlockIcon, Button, ChatIcon, Confirm, EmptyState, exactTime, inSentence, inWords, Loading, Notice, PersonAddIcon, PersonIcon, Trouble, useSubmit } from '../ui';
+import { Avatar, BlockIcon, Button, ChatIcon, Confirm, EmptyState, dayInFull, inSentence, inWords, Loading, Notice, PersonAddIcon, PersonIcon, Trouble, useSubmit } from '../ui';
 import { usePeople } from './actions';
 import { INVITES, PERSON } from './documents';
 import { InviteDialog } from './InviteDialog';
@@ -34,7 +34,7 @@ export function PersonDetails({ userId, onClose }: PersonDetailsProps) {
         <span className={styles.soft}>
           <Presence of={person} />
         </span>
-        <span className={styles.soft}>Here since {exactTime(person.createdAt).replace(/ at .*/, '')}</span>
+        <span className={styles.soft}>Here since {dayInFull(person.createdAt)}</span>
       </div>
       <Actions person={person} onClose={onClose} />
     </div>

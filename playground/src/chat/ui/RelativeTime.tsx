@@ -11,8 +11,7 @@ export function RelativeTime({ at }: { at: string }) {
   );
 }
 
-/** The day and the time in full. */
-export const exactTime = (at: string) => exact.format(Date.parse(at));
+export const dayInFull = (at: string) => inFull.format(Date.parse(at));
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -21,6 +20,7 @@ const DAY = 24 * HOUR;
 // The page speaks English, so its times do, too.
 const relative = new Intl.RelativeTimeFormat('en-GB', { numeric: 'auto' });
 const exact = new Intl.DateTimeFormat('en-GB', { dateStyle: 'full', timeStyle: 'short' });
+const inFull = new Intl.DateTimeFormat('en-GB', { dateStyle: 'long' });
 const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
 const dayOfYear = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 

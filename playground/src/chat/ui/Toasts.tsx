@@ -36,7 +36,7 @@ export const Toasts = () => (
             {toast.content.action.label}
           </AriaButton>
         )}
-        <AriaButton slot="close" aria-label="Close" className={styles.close ?? ''}>
+        <AriaButton slot="close" aria-label="Dismiss" className={styles.close ?? ''}>
           <CloseIcon size={18} />
         </AriaButton>
       </Toast>
