@@ -94,7 +94,7 @@ export function ConversationList({ selected }: { selected: string }) {
 
 function Row({ conversation }: { conversation: ConversationItemFragment }) {
   return (
-    <>
+    <div className={styles.row}>
       <Avatar {...avatarOf(conversation)} />
       <span className={styles.words}>
         <span className={styles.line}>
@@ -112,7 +112,7 @@ function Row({ conversation }: { conversation: ConversationItemFragment }) {
           <CountBadge count={conversation.unreadCount} label="unread" />
         </span>
       </span>
-    </>
+    </div>
   );
 }
 

@@ -8,7 +8,11 @@ import { useMessageActions } from './actions';
 import { useTyping } from './typing';
 import styles from './Composer.module.css';
 
-export type Composing = { kind: 'new' } | { kind: 'reply' | 'edit'; message: MessageItemFragment };
+export type Composing =
+  | { kind: 'new' }
+  | { kind: 'reply'; message: MessageItemFragment }
+  /** After a refusal: what was to be its body, and why it is not. */
+  | { kind: 'edit'; message: MessageItemFragment; body?: string; refusal?: string };
 
 const LIMITS = graphql(`
   query Limits {
@@ -28,17 +32,18 @@ export interface ComposerProps {
   /** Back to a new message. */
   onDone(): void;
   onEditLast(): void;
+  /** Back to an edit that was refused. */
+  onRefused(composing: Composing): void;
 }
 
 /** Enter sends, Shift and Enter make a line, Up in an empty field takes the last message up again, Escape lets it be. */
-export function Composer({ conversationId, newest, composing, onDone, onEditLast }: ComposerProps) {
+export function Composer({ conversationId, newest, composing, onDone, onEditLast, onRefused }: ComposerProps) {
   const { outbox } = useKith();
   const { edit } = useMessageActions();
   const typing = useTyping(conversationId);
   const [{ data }] = useQuery({ query: LIMITS });
   const [text, setText] = useDraft(conversationId);
   const [edited, setEdited] = useState('');
-  const [refusal, setRefusal] = useState<string>();
   const field = useRef<HTMLTextAreaElement>(null);
   const isEditing = composing.kind === 'edit';
   const body = isEditing ? edited : text;
@@ -46,8 +51,7 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
   const length = [...body.trim()].length;
 
   useEffect(() => {
-    setRefusal(undefined);
-    if (composing.kind === 'edit') setEdited(composing.message.body ?? '');
+    if (composing.kind === 'edit') setEdited(composing.body ?? composing.message.body ?? '');
     if (composing.kind !== 'new') field.current?.focus();
   }, [composing]);
 
@@ -72,7 +76,7 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
     } else {
       onDone();
       const [refused] = await edit(composing.message.id, trimmed);
-      if (refused) setRefusal(`Your change was not made. ${refused.message}`);
+      if (refused) onRefused({ ...composing, body: trimmed, refusal: `Your change was not made. ${refused.message}` });
     }
     field.current?.focus();
   }
@@ -101,7 +105,7 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
         void submit();
       }}
     >
-      {refusal && <Notice kind="danger">{refusal}</Notice>}
+      {composing.kind === 'edit' && composing.refusal && <Notice kind="danger">{composing.refusal}</Notice>}
       {composing.kind !== 'new' && (
         <div className={styles.about}>
           <p className={styles.quote} dir="auto">

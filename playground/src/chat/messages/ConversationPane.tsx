@@ -59,7 +59,7 @@ export function ConversationPane({ id, sequence }: { id: string; sequence: numbe
       </header>
       <MessageList view={view} conversation={conversation} sequence={sequence} onReply={reply} onEdit={edit} />
       {conversation.viewerCanSend ? (
-        <Composer conversationId={id} newest={newest} composing={composing} onDone={() => setComposing({ kind: 'new' })} onEditLast={editLast} />
+        <Composer conversationId={id} newest={newest} composing={composing} onDone={() => setComposing({ kind: 'new' })} onEditLast={editLast} onRefused={setComposing} />
       ) : (
         <p className={styles.closed}>
           {conversation.__typename === 'Group'
