@@ -11,6 +11,9 @@ export function RelativeTime({ at }: { at: string }) {
   );
 }
 
+/** The day and the time in full. */
+export const exactTime = (at: string) => exact.format(Date.parse(at));
+
 export const dayInFull = (at: string) => inFull.format(Date.parse(at));
 
 const MINUTE = 60_000;

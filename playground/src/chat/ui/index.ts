@@ -15,7 +15,7 @@ export { Menu, MenuItem, type MenuItemProps, type MenuProps } from './Menu';
 export { Notice, Trouble, type NoticeProps } from './Notice';
 export { Pages, type PagesProps } from './Pages';
 export { inSentence, refusals } from './refusals';
-export { RelativeTime, dayInFull } from './RelativeTime';
+export { RelativeTime, dayInFull, exactTime } from './RelativeTime';
 export { Row, type RowProps } from './Row';
 export { Page, Section, type SectionProps } from './Section';
 export { Select, type SelectProps } from './Select';
