@@ -114,8 +114,14 @@ function difference(expected, seen) {
 
 /** Fails on what axe-core calls a serious or critical fault of accessibility. */
 export async function isAccessible(page, what) {
+  const faults = await faultsOfAccessibility(page);
+  if (faults.length) throw new Error(`${what} has faults of accessibility:\n${faults.join('\n')}`);
+}
+
+/** What axe-core calls a serious or critical fault of accessibility. */
+export async function faultsOfAccessibility(page) {
   await page.evaluate(AXE);
-  const faults = await page.evaluate(async () => {
+  return page.evaluate(async () => {
     // React Aria's announcer speaks once, and may point at a button that is gone by now.
     const { violations } = await window.axe.run({ exclude: [['[data-live-announcer]']] });
     return violations
@@ -125,13 +131,23 @@ export async function isAccessible(page, what) {
         return `${id}: ${help}\n  ${html.slice(0, 200)}\n  ${reasons.join('; ')}`;
       }));
   });
-  if (faults.length) throw new Error(`${what} has faults of accessibility:\n${faults.join('\n')}`);
 }
 
 /** Somebody who acts by the API, and signs in again when their token has expired. */
 export class Person {
   constructor(url, username, password) {
     Object.assign(this, { url, username, password });
+  }
+
+  /** Makes an account. */
+  static async register(url, { username, displayName, password }) {
+    const person = new Person(url, username, password);
+    const query = 'mutation($input: RegisterInput!) { register(input: $input) { accessToken userErrors { message } } }';
+    const input = { username, displayName, password, email: `${username}@example.org` };
+    const { data } = await post(url, query, { input });
+    if (!data?.register.accessToken) throw new Error(`${username} could not register: ${JSON.stringify(data)}`);
+    person.token = data.register.accessToken;
+    return person;
   }
 
   async ask(query, variables = {}) {
