@@ -7,7 +7,7 @@
 //! | `/verify-email`, `/reset-password`, `/invite` | the chat, with the token that a mail gave |
 //! | `/explorer` | the explorer: GraphiQL |
 
-use std::{borrow::Cow, str};
+use std::str;
 
 use axum::{
     Router,
@@ -114,7 +114,7 @@ async fn page(state: &ServerState, page: Page, root: &str) -> Response {
 }
 
 /// The built page with this answer's nonce, and with its addresses beginning at `root`.
-fn filled_in(html: &Cow<'static, [u8]>, nonce: &str, root: &str) -> String {
+fn filled_in(html: &[u8], nonce: &str, root: &str) -> String {
     let html = str::from_utf8(html).expect("Vite writes UTF-8");
     let html = html.replace(NONCE, nonce);
     if root == "./" { html } else { html.replace("\"./", &format!("\"{root}")) }
@@ -176,10 +176,10 @@ mod tests {
 
     #[test]
     fn a_page_gets_its_nonce_everywhere_and_finds_its_files_from_below() {
-        let built = Cow::Borrowed(&br#"<script nonce="KITH-NONCE" src="./assets/a.js"></script><style nonce="KITH-NONCE">"#[..]);
-        let page = filled_in(&built, "abc", "../");
+        let built = br#"<script nonce="KITH-NONCE" src="./assets/a.js"></script><style nonce="KITH-NONCE">"#;
+        let page = filled_in(built, "abc", "../");
         assert_eq!(page, r#"<script nonce="abc" src="../assets/a.js"></script><style nonce="abc">"#);
-        assert!(filled_in(&built, "abc", "./").contains(r#"src="./assets/a.js""#));
+        assert!(filled_in(built, "abc", "./").contains(r#"src="./assets/a.js""#));
     }
 
     #[test]
