@@ -58,7 +58,9 @@ impl Page {
     fn policy(self, nonce: &str) -> String {
         let special = match self {
             Self::Chat => format!("style-src 'self' 'nonce-{nonce}'; font-src 'self'"),
-            Self::Explorer => "style-src 'self' 'unsafe-inline'; font-src 'self' data:; worker-src 'self' blob:".to_owned(),
+            Self::Explorer => {
+                "style-src 'self' 'unsafe-inline'; font-src 'self' data:; worker-src 'self' blob:".to_owned()
+            }
         };
         format!(
             "default-src 'none'; script-src 'self'; {special}; img-src 'self' data:; connect-src 'self'; base-uri 'none'; \

@@ -335,7 +335,9 @@ story!(the_small_endpoints_answer, |world| async {
 sqlite_story!(pages_of_the_playground_may_run_nothing_of_anybody_else, |world| async {
     let server = world.server().await;
     let client = server.anonymous();
-    for path in ["/", "/join/a-code", "/verify-email?token=x", "/reset-password?token=x", "/invite?token=x", "/explorer"] {
+    for path in
+        ["/", "/join/a-code", "/verify-email?token=x", "/reset-password?token=x", "/invite?token=x", "/explorer"]
+    {
         let page = client.get(path).await;
         assert_eq!((page.status, page.media_type()), (200, "text/html"), "{path}");
         let policy = page.header("content-security-policy").expect("a policy").to_owned();
@@ -430,9 +432,7 @@ story!(one_connection_too_many_is_told_so_and_harms_nobody, |world| async {
     // Who was answered gives their place back a moment later, so that one that came in between was refused, too. What
     // counts is how many the server lets stay.
     let held: Vec<_> = held.into_iter().map(|stream| stream.into_std().expect("a socket")).collect();
-    let stay = |stream: &&std::net::TcpStream| {
-        matches!(stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock)
-    };
+    let stay = |stream: &&std::net::TcpStream| matches!(stream.peek(&mut [0]), Err(error) if error.kind() == std::io::ErrorKind::WouldBlock);
     eventually("no more than allowed", async || (held.iter().filter(stay).count() <= 12).then_some(())).await;
     assert!(held.iter().filter(stay).count() > 6, "and who came in time is kept");
     drop(held);

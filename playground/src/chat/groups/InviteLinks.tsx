@@ -29,7 +29,7 @@ export function InviteLinks({ groupId }: { groupId: string }) {
       {made && <Made code={made} onDone={() => setMade(null)} />}
       {!made && (
         <Form
-          aria-label="New link"
+          aria-label="Until when, and for whom"
           errors={errors}
           onSubmit={() => void submit()}
           actions={
