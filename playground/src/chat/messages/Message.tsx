@@ -65,7 +65,8 @@ export const Message = memo(function Message(props: MessageProps) {
         className={classes(isMine ? styles.mine : styles.others, !goesOn && styles.first, props.isShown && styles.shown)}
         onPointerEnter={() => setHovered(true)}
         onPointerLeave={() => setHovered(false)}
-        onFocus={() => setFocus(true)}
+        // Not from what opens elsewhere on the page: React tells of that here, too, and not of its end.
+        onFocus={(event) => setFocus(event.currentTarget.contains(event.target))}
         onBlur={(event) => {
           if (!event.currentTarget.contains(event.relatedTarget)) setFocus(false);
         }}
