@@ -1,7 +1,7 @@
 import { graphql } from '../../gql';
 import type { JoinPreviewQuery } from '../../gql/graphql';
-import { freshToken, leave, useAccount, type Account } from '../../shared/accounts';
-import { ask, tell } from '../accounts/anonymous';
+import { leave, remembered, useAccount, type Account } from '../../shared/accounts';
+import { asAccount, ask, tell } from '../accounts/anonymous';
 import { Frame } from '../accounts/Frame';
 import { Remembered } from '../accounts/Remembered';
 import { SignInForms } from '../accounts/SignInForms';
@@ -53,10 +53,22 @@ export interface JoinPageProps {
   onDone(conversationId?: string): void;
 }
 
-/** Where an invite link leads to: what is behind it, and the way in. Who is signed out signs in first, and is here again. */
+/** Where an invite link leads to: what is behind it, and the way in. Only who is signed in may look; who is not signs in
+ *  first, and is here again. */
 export function JoinPage({ code, onDone }: JoinPageProps) {
   const account = useAccount();
-  const { answer, again } = useAsked(code, () => ask(JOIN_PREVIEW, { code }));
+  if (account) return <Behind key={account.id} account={account} code={code} onDone={onDone} />;
+  return (
+    <Frame title="You are invited to a group">
+      <p>Register or log in, and see what is behind the link before you join.</p>
+      <Remembered />
+      <SignInForms initial={remembered().length > 0 ? 'login' : 'register'} />
+    </Frame>
+  );
+}
+
+function Behind({ account, code, onDone }: JoinPageProps & { account: Account }) {
+  const { answer, again } = useAsked(`${account.id} ${code}`, () => asAccount(account, (token) => ask(JOIN_PREVIEW, { code }, token)));
   if (!answer)
     return (
       <Frame title="An invite link">
@@ -82,15 +94,7 @@ export function JoinPage({ code, onDone }: JoinPageProps) {
   return (
     <Frame title={group.name}>
       <Preview group={group} />
-      {account ? (
-        <Join key={account.id} account={account} code={code} groupId={group.id} onDone={onDone} />
-      ) : (
-        <>
-          <p>Register or log in to join.</p>
-          <Remembered />
-          <SignInForms />
-        </>
-      )}
+      <Join account={account} code={code} groupId={group.id} onDone={onDone} />
     </Frame>
   );
 }
@@ -110,15 +114,11 @@ const Preview = ({ group }: { group: NonNullable<JoinPreviewQuery['inviteLink']>
 function Join({ account, code, groupId, onDone }: JoinPageProps & { account: Account; groupId: string }) {
   const open = () => onDone(groupId);
   const { answer: isMember } = useAsked(`${account.id} ${groupId}`, async () => {
-    try {
-      const { data } = await ask(IS_MEMBER, { id: groupId }, await freshToken(account.id));
-      return data?.conversation?.viewerCanSend ?? false;
-    } catch {
-      return false;
-    }
+    const { data } = await asAccount(account, (token) => ask(IS_MEMBER, { id: groupId }, token));
+    return data?.conversation?.viewerCanSend ?? false;
   });
   const { submit, pending, errors } = useSubmit(async () => {
-    const { data, error } = await tell(JOIN_GROUP, { input: { code } }, await freshToken(account.id));
+    const { data, error } = await asAccount(account, (token) => tell(JOIN_GROUP, { input: { code } }, token));
     // Also when they are a member already.
     if (data?.joinGroup.group) {
       open();

@@ -1,8 +1,8 @@
-import { useAccount, freshToken, type Account } from '../../shared/accounts';
+import { useAccount, type Account } from '../../shared/accounts';
 import { graphql } from '../../gql';
 import type { WaitingFragment } from '../../gql/graphql';
 import { navigate } from '../api';
-import { tell } from '../accounts/anonymous';
+import { asAccount, tell } from '../accounts/anonymous';
 import { Frame } from '../accounts/Frame';
 import { Remembered } from '../accounts/Remembered';
 import { SignInForms } from '../accounts/SignInForms';
@@ -48,7 +48,7 @@ export function ClaimInvitePage({ token, onDone }: ClaimInvitePageProps) {
 function Claim({ account, token, onDone }: ClaimInvitePageProps & { account: Account }) {
   const { answer, again } = useAsked(`${account.id} ${token}`, () => claimOnce(account, token));
   const accepting = useSubmit(async (invite: WaitingFragment) => {
-    const { data, error } = await tell(ACCEPT_INVITE, { input: { inviteId: invite.id } }, await freshToken(account.id));
+    const { data, error } = await asAccount(account, (token) => tell(ACCEPT_INVITE, { input: { inviteId: invite.id } }, token));
     const conversation = data?.acceptInvite.conversation;
     if (conversation) onDone(conversation.id);
     return refusals(error, data?.acceptInvite);
@@ -133,10 +133,6 @@ function claimOnce(account: Account, token: string): Promise<Claimed> {
 }
 
 async function claim(account: Account, token: string): Promise<Claimed> {
-  try {
-    const { data, error } = await tell(CLAIM_INVITE, { input: { token } }, await freshToken(account.id));
-    return { invite: data?.claimInvite.invite ?? null, refused: refusals(error, data?.claimInvite) };
-  } catch {
-    return { invite: null, refused: [{ message: 'The server cannot be reached. Try again in a moment.' }] };
-  }
+  const { data, error } = await asAccount(account, (accessToken) => tell(CLAIM_INVITE, { input: { token } }, accessToken));
+  return { invite: data?.claimInvite.invite ?? null, refused: refusals(error, data?.claimInvite) };
 }
