@@ -44,7 +44,13 @@ export const Message = memo(function Message(props: MessageProps) {
   const [hasFocus, setFocus] = useState(false);
   // What opens from the toolbar takes pointer and focus away from the message, and is to stay.
   const [isOpen, setOpen] = useState(false);
+  const [isAsking, setAsking] = useState(false);
   const isDeleted = message.deletedAt !== null;
+  function openChanged(isOpen: boolean) {
+    setOpen(isOpen);
+    // What the pointer was over is gone, and nobody tells that it left.
+    if (!isOpen) setHovered(false);
+  }
   return (
     <>
       {props.day && (
@@ -93,29 +99,35 @@ export const Message = memo(function Message(props: MessageProps) {
                 </time>
               </p>
             </div>
-            {(isHovered || hasFocus || isOpen) && !isDeleted && canWrite && <Toolbar {...props} onOpenChange={setOpen} />}
+            {(isHovered || hasFocus || isOpen) && !isDeleted && canWrite && <Toolbar {...props} onOpenChange={openChanged} onDelete={() => setAsking(true)} />}
           </div>
           <Reactions message={message} isDisabled={!canWrite} onReact={props.actions.react} />
           {props.readers && <Readers readers={props.readers} isGroup={isGroup} />}
         </div>
+        {isAsking && (
+          <Confirm
+            title="Delete this message?"
+            action="Delete"
+            isOpen
+            onOpenChange={setAsking}
+            onConfirm={async () => inWords(await props.actions.remove(message.id))}
+          >
+            Everybody here sees then that a message was deleted, and not what it said.
+          </Confirm>
+        )}
       </li>
     </>
   );
 }, sameMessage);
 
-function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, onOpenChange }: MessageProps & { onOpenChange(isOpen: boolean): void }) {
-  const [isAsking, setAsking] = useState(false);
-  const ask = (isAsking: boolean) => {
-    setAsking(isAsking);
-    onOpenChange(isAsking);
-  };
+function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, onOpenChange, onDelete }: MessageProps & { onOpenChange(isOpen: boolean): void; onDelete(): void }) {
   return (
     <div role="toolbar" aria-label="What to do with the message" className={styles.toolbar}>
       <ReactionPicker onOpenChange={onOpenChange} onReact={(emoji) => void actions.react(message.id, emoji, true)} />
       <IconButton label="Reply" onPress={() => onReply(message)}>
         <ReplyIcon size={18} />
       </IconButton>
-      <Menu label="More" onOpenChange={(isOpen) => onOpenChange(isOpen || isAsking)} trigger={<IconButton label="More"><MoreIcon size={18} /></IconButton>}>
+      <Menu label="More" onOpenChange={onOpenChange} trigger={<IconButton label="More"><MoreIcon size={18} /></IconButton>}>
         <MenuItem
           label="Copy text"
           icon={<CopyIcon />}
@@ -124,17 +136,8 @@ function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, o
           }}
         />
         {isMine && <MenuItem label="Edit" icon={<EditIcon />} onAction={() => onEdit(message)} />}
-        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={() => ask(true)} />}
+        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={onDelete} />}
       </Menu>
-      <Confirm
-        title="Delete this message?"
-        action="Delete"
-        isOpen={isAsking}
-        onOpenChange={ask}
-        onConfirm={async () => inWords(await actions.remove(message.id))}
-      >
-        Everybody here sees then that a message was deleted, and not what it said.
-      </Confirm>
     </div>
   );
 }
