@@ -119,8 +119,7 @@ impl Registration {
     fn parse(form: NewAccount) -> Result<Self, Failure> {
         let username = Username::parse_field(&form.username, "username");
         let email = Email::parse(&form.email).map_err(|message| Refusal::invalid("email", message));
-        let password = Password::choose(&form.password, &[form.username.trim(), form.email.trim()])
-            .map_err(|message| Refusal::invalid("password", message));
+        let password = Password::choose(&form.password).map_err(|message| Refusal::invalid("password", message));
         let display_name = match present(form.display_name) {
             Some(name) => DisplayName::parse_field(&name, "displayName"),
             // Of a bad username it is enough to say so once.

@@ -455,7 +455,7 @@ pub struct RegisterInput {
     username: String,
     /// Where mails go, at most 254 characters. Nobody else sees it.
     email: String,
-    /// 10–128 characters of any kind, none of the most common passwords.
+    /// 10–128 characters of any kind. Refused is what is, but for case, one of the most common passwords.
     #[graphql(secret)]
     password: String,
     /// What others read, 1–64 characters; the username when left out.
@@ -474,7 +474,7 @@ pub struct ChangePasswordInput {
     /// The password as it is.
     #[graphql(secret)]
     current_password: String,
-    /// 10–128 characters of any kind, none of the most common passwords.
+    /// 10–128 characters of any kind. Refused is what is, but for case, one of the most common passwords.
     #[graphql(secret)]
     new_password: String,
 }
@@ -492,7 +492,7 @@ pub struct ResetPasswordInput {
     /// From the link in the mail.
     #[graphql(secret)]
     token: String,
-    /// 10–128 characters of any kind, none of the most common passwords.
+    /// 10–128 characters of any kind. Refused is what is, but for case, one of the most common passwords.
     #[graphql(secret)]
     new_password: String,
 }

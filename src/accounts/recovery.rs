@@ -133,7 +133,7 @@ pub async fn reset_password(app: &App, request: &RequestContext, token: &str, ne
     let found = store::find_email_token(app.db.read(), &token, Purpose::ResetPassword, app.clock.now()).await?;
     let user_id = found.ok_or_else(invalid_token)?.user_id;
     let (user, account) = store::person(app.db.read(), user_id).await?.ok_or_else(invalid_token)?;
-    let password = choose(new_password, &user, &account)?;
+    let password = choose(new_password)?;
     let PasswordHash(hash) = app.passwords.hash(password.into_string()).await?;
 
     let tx = Transaction::begin(app).await?;
@@ -151,7 +151,7 @@ pub async fn reset_password(app: &App, request: &RequestContext, token: &str, ne
 /// Refused with `INVALID_CREDENTIALS` for the wrong current password, with `INVALID_INPUT` for a bad new one.
 pub async fn change_password(app: &App, viewer: &Viewer, current: &str, new_password: &str) -> Outcome<()> {
     let (user, account) = store::person(app.db.read(), viewer.user_id()).await?.ok_or(GONE)?;
-    let new_password = choose(new_password, &user, &account)?;
+    let new_password = choose(new_password)?;
     let subject = viewer.user_id().0.to_string();
     app.rate_limits.check(Action::ChangePassword, &subject).await?;
     let current = Password::received(current).ok_or_else(wrong_password)?;
@@ -190,9 +190,8 @@ async fn settle(
     Ok(sessions::end_all(app, tx, user.id, kept).await?)
 }
 
-fn choose(password: &str, user: &user::Model, account: &account::Model) -> Result<Password, Refusal> {
-    Password::choose(password, &[&user.username, &account.email])
-        .map_err(|message| Refusal::invalid("newPassword", message))
+fn choose(password: &str) -> Result<Password, Refusal> {
+    Password::choose(password).map_err(|message| Refusal::invalid("newPassword", message))
 }
 
 /// The same for unknown, used and expired ones.
