@@ -20,7 +20,6 @@ export interface MessageProps {
   goesOn: boolean;
   isGroup: boolean;
   canWrite: boolean;
-  canDeleteOthers: boolean;
   isTabStop: boolean;
   /** It was looked for. */
   isShown: boolean;
@@ -120,7 +119,7 @@ export const Message = memo(function Message(props: MessageProps) {
   );
 }, sameMessage);
 
-function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, onOpenChange, onDelete }: MessageProps & { onOpenChange(isOpen: boolean): void; onDelete(): void }) {
+function Toolbar({ message, isMine, onReply, onEdit, actions, onOpenChange, onDelete }: MessageProps & { onOpenChange(isOpen: boolean): void; onDelete(): void }) {
   return (
     <div role="toolbar" aria-label="What to do with the message" className={styles.toolbar}>
       <ReactionPicker onOpenChange={onOpenChange} onReact={(emoji) => void actions.react(message.id, emoji, true)} />
@@ -136,7 +135,7 @@ function Toolbar({ message, isMine, canDeleteOthers, onReply, onEdit, actions, o
           }}
         />
         {isMine && <MenuItem label="Edit" icon={<EditIcon />} onAction={() => onEdit(message)} />}
-        {(isMine || canDeleteOthers) && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={onDelete} />}
+        {isMine && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={onDelete} />}
       </Menu>
     </div>
   );
