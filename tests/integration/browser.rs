@@ -59,3 +59,13 @@ story!(the_explorer_runs_a_query_and_a_subscription, |world| async {
     let server = world.server().await;
     run(reader_and_writer("explorer", &server).await).await;
 });
+
+story!(two_people_meet_and_write_in_the_chat, |world| async {
+    let server = world.server().await;
+    run(browser("chat", &server)).await;
+});
+
+story!(no_screen_of_the_chat_is_closed_to_anybody, |world| async {
+    let server = world.server().await;
+    run(browser("screens", &server)).await;
+});

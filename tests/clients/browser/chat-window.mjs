@@ -21,6 +21,16 @@ export class Chat {
     await page.getByRole('navigation', { name: 'Places' }).waitFor();
   }
 
+  async logIn(url, username) {
+    const { page } = this;
+    await page.goto(url);
+    await page.getByRole('tab', { name: 'Log in' }).click();
+    await page.getByLabel('Username or email').fill(username);
+    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByRole('button', { name: 'Log in', exact: true }).click();
+    await page.getByRole('navigation', { name: 'Places' }).waitFor();
+  }
+
   place(name) {
     return this.page.getByRole('navigation', { name: 'Places' }).getByRole('link', { name }).click();
   }

@@ -3,7 +3,7 @@
 // Environment: KITH_URL, KITH_CONVERSATION, KITH_READER and KITH_WRITER (usernames), KITH_READER_PASSWORD and
 // KITH_WRITER_PASSWORD.
 import { base, setting } from '../common.mjs';
-import { Person, drive, isAccessible } from './harness.mjs';
+import { Person, drive, isAccessible, sayUntilHeard } from './harness.mjs';
 import { Proxy } from './proxy.mjs';
 
 const conversation = setting('KITH_CONVERSATION');
@@ -40,7 +40,7 @@ await drive(async ({ open }) => {
 
   await take('MessageEvents', 'Message events');
   await status.getByText('Live').waitFor();
-  await says(writer, 'while you listen', shows);
+  await sayUntilHeard(writer, conversation, 'while you listen', shows('while you listen'));
   proxy.cut();
   await status.getByText('Connecting again').waitFor();
   await writer.send(conversation, 'while you were away');
@@ -53,11 +53,3 @@ await drive(async ({ open }) => {
   await dark.getByRole('button', { name: 'Sign in' }).waitFor();
   await isAccessible(dark, 'the explorer, narrow and dark');
 });
-
-// A subscription has no answer that says that it began: so something is said again and again, until it is heard.
-async function says(person, body, shows) {
-  for (let heard = false; !heard; ) {
-    await person.send(conversation, body);
-    heard = await Promise.race([shows(body).then(() => true), new Promise((go) => setTimeout(go, 500))]);
-  }
-}

@@ -133,6 +133,16 @@ export async function faultsOfAccessibility(page) {
   });
 }
 
+/** Says something until it is heard: a subscription does not say when it begins. `heard` comes when it was. */
+export async function sayUntilHeard(person, conversationId, body, heard) {
+  let isHeard = false;
+  const hearing = heard.then(() => (isHeard = true));
+  while (!isHeard) {
+    await person.send(conversationId, body);
+    await Promise.race([hearing, new Promise((resolve) => setTimeout(resolve, 1000))]);
+  }
+}
+
 /** Somebody who acts by the API, and signs in again when their token has expired. */
 export class Person {
   constructor(url, username, password) {
