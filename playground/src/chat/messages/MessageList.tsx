@@ -39,6 +39,8 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
   const newest = messages.at(-1)?.sequence ?? 0;
   const scroller = useRef<HTMLDivElement>(null);
   const [isAtEnd, setAtEnd] = useState(true);
+  // The same for what happens between two renderings.
+  const atEnd = useRef(true);
   const [firstUnread] = useState(() => firstUnreadOf(messages, conversation.unreadCount, me));
   const seenUpTo = useRef(newest);
   if (isAtEnd) seenUpTo.current = newest;
@@ -58,7 +60,7 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
       if (mark && sequence === null) mark.scrollIntoView({ block: 'center' });
       else element.scrollTop = element.scrollHeight;
     } else if (first !== before.current.first) element.scrollTop = before.current.top + element.scrollHeight - before.current.height;
-    else if (isAtEnd) element.scrollTop = element.scrollHeight;
+    else if (atEnd.current) element.scrollTop = element.scrollHeight;
     before.current = { first, height: element.scrollHeight, top: element.scrollTop };
   }, [messages, unsent, isAtEnd, sequence]);
 
@@ -66,7 +68,8 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
     const element = scroller.current;
     if (!element) return;
     before.current = { ...before.current, height: element.scrollHeight, top: element.scrollTop };
-    setAtEnd(element.scrollHeight - element.scrollTop - element.clientHeight < NEAR);
+    atEnd.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
+    setAtEnd(atEnd.current);
     if (element.scrollTop < element.clientHeight) void loadOlder();
   }, [loadOlder]);
 
@@ -74,15 +77,16 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
   useEffect(look, [look, messages]);
   useEffect(() => {
     const observer = new ResizeObserver(() => {
-      if (isAtEnd && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
+      if (atEnd.current && scroller.current) scroller.current.scrollTop = scroller.current.scrollHeight;
     });
     observer.observe(scroller.current!);
     return () => observer.disconnect();
-  }, [isAtEnd]);
+  }, []);
 
   const toEnd = () => {
     const element = scroller.current!;
     element.scrollTo({ top: element.scrollHeight });
+    atEnd.current = true;
     setAtEnd(true);
   };
 
@@ -95,7 +99,7 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
   }, [nUnsent]);
 
   const latest = useRef(messages);
-  useEffect(() => {
+  useLayoutEffect(() => {
     latest.current = messages;
   });
   /** Shows a message, however far back it is. */
@@ -111,8 +115,9 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
       const element = document.getElementById(message.id);
       element?.scrollIntoView({ block: 'center' });
       element?.focus({ preventScroll: true });
+      look();
     },
-    [loadOlder],
+    [loadOlder, look],
   );
   useEffect(() => {
     if (sequence !== null) void show(sequence);
@@ -174,7 +179,6 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
                 goesOn={!!previous && previous.sender.id === message.sender.id && apart(previous, message) < TOGETHER_MS && dayOf(previous) === day && message.id !== firstUnread}
                 isGroup={conversation.__typename === 'Group'}
                 canWrite={conversation.viewerCanSend}
-                canDeleteOthers={conversation.__typename === 'Group' && conversation.viewerRole !== 'MEMBER'}
                 isTabStop={message.id === tabStop}
                 isShown={message.id === shown}
                 readers={readers.get(message.sequence)}
@@ -191,10 +195,12 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
         </ol>
       </div>
       {!isAtEnd && (
-        <Button className={styles.down} onPress={toEnd}>
-          <ArrowDownIcon size={16} />
-          {nBelow > 0 ? (nBelow === 1 ? '1 new message' : `${nBelow} new messages`) : 'To the newest'}
-        </Button>
+        <div className={styles.down}>
+          <Button onPress={toEnd}>
+            <ArrowDownIcon size={16} />
+            {nBelow > 0 ? (nBelow === 1 ? '1 new message' : `${nBelow} new messages`) : 'To the newest'}
+          </Button>
+        </div>
       )}
     </div>
   );

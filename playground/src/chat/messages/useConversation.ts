@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { useCallback, useLayoutEffect, useMemo, useRef, useState } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
 import type { ConversationQuery } from '../../gql/graphql';
@@ -37,7 +37,8 @@ export function useConversation(id: string) {
   const messages = useMemo(() => run.map(({ node }) => node), [run]);
   const hasOlder = run.length > 0 && (run.length < edges.length || conversation!.messages.pageInfo.hasPreviousPage);
   const latest = useRef({ hasOlder, cursor: run[0]?.cursor });
-  useEffect(() => {
+  // Before the effects of the list below, which ask for older ones.
+  useLayoutEffect(() => {
     latest.current = { hasOlder, cursor: run[0]?.cursor };
   });
 
