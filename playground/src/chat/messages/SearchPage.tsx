@@ -1,9 +1,10 @@
-import { useDeferredValue, useState } from 'react';
+import { useState } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
 import { conversationHash, navigate, useRoute } from '../api';
 import { titleOf } from '../conversations/names';
-import { BackIcon, Button, EmptyState, IconButton, Loading, RelativeTime, SearchField, SearchIcon, Trouble } from '../ui';
+import { BackIcon, Button, EmptyState, IconButton, inSentence, Loading, RelativeTime, SearchField, SearchIcon, Trouble } from '../ui';
+import { useSettled } from './useSettled';
 import styles from './SearchPage.module.css';
 
 const SEARCH = graphql(`
@@ -42,7 +43,7 @@ const NAME = graphql(`
 export function SearchPage() {
   const { id } = useRoute();
   const [text, setText] = useState('');
-  const query = useDeferredValue(text.trim());
+  const query = useSettled(text.trim());
   const [after, setAfter] = useState<string | null>(null);
   const conversationId = id || null;
   const [first, retry] = useQuery({ query: SEARCH, variables: { query, conversationId }, pause: query.length < 2, requestPolicy: 'cache-and-network' });
@@ -57,7 +58,7 @@ export function SearchPage() {
           <BackIcon />
         </IconButton>
         <h2 className={styles.title} dir="auto">
-          {within?.conversation ? `Search in ${titleOf(within.conversation)}` : 'Search'}
+          {within?.conversation ? `Search: ${titleOf(within.conversation)}` : 'Search'}
         </h2>
         {id && (
           <Button kind="quiet" onPress={() => navigate('/search')}>
@@ -80,7 +81,7 @@ export function SearchPage() {
       </div>
       {query.length < 2 && <EmptyState title="What are you looking for?" icon={<SearchIcon size={28} />}>Whole words are found, newest first.</EmptyState>}
       {first.fetching && !found && query.length >= 2 && <Loading label="Searching" />}
-      {first.error && query.length >= 2 && <Trouble message={first.error.graphQLErrors[0]?.message ?? 'The search did not work.'} onRetry={retry} />}
+      {first.error && query.length >= 2 && <Trouble message={inSentence(first.error)} onRetry={() => retry({ requestPolicy: 'network-only' })} />}
       {found && found.nodes.length > 0 && (
         <ul aria-label="Found" className={styles.list}>
           {found.nodes.map((message) => (
