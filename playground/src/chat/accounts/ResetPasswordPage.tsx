@@ -37,7 +37,7 @@ export function ResetPasswordPage({ token, onDone }: { token: string; onDone(): 
   return (
     <Frame title="A new password">
       <Form
-        aria-label="New password"
+        aria-label="Password reset"
         errors={errors}
         onSubmit={({ newPassword = '' }) => void submit(newPassword)}
         actions={

@@ -2,6 +2,7 @@ import { graphql } from '../../gql';
 import type { JoinPreviewQuery } from '../../gql/graphql';
 import { leave, remembered, useAccount, type Account } from '../../shared/accounts';
 import { asAccount, ask, tell } from '../accounts/anonymous';
+import { conversationHash } from '../api';
 import { Frame } from '../accounts/Frame';
 import { Remembered } from '../accounts/Remembered';
 import { SignInForms } from '../accounts/SignInForms';
@@ -50,7 +51,7 @@ const JOIN_GROUP = graphql(`
 export interface JoinPageProps {
   code: string;
   /** Where to go on. */
-  onDone(conversationId?: string): void;
+  onDone(hash?: string): void;
 }
 
 /** Where an invite link leads to: what is behind it, and the way in. Only who is signed in may look; who is not signs in
@@ -112,7 +113,7 @@ const Preview = ({ group }: { group: NonNullable<JoinPreviewQuery['inviteLink']>
 );
 
 function Join({ account, code, groupId, onDone }: JoinPageProps & { account: Account; groupId: string }) {
-  const open = () => onDone(groupId);
+  const open = () => onDone(conversationHash(groupId));
   const { answer: isMember } = useAsked(`${account.id} ${groupId}`, async () => {
     const { data } = await asAccount(account, (token) => ask(IS_MEMBER, { id: groupId }, token));
     return data?.conversation?.viewerCanSend ?? false;

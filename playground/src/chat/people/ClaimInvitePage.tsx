@@ -1,7 +1,7 @@
 import { useAccount, type Account } from '../../shared/accounts';
 import { graphql } from '../../gql';
 import type { WaitingFragment } from '../../gql/graphql';
-import { navigate } from '../api';
+import { conversationHash } from '../api';
 import { asAccount, tell } from '../accounts/anonymous';
 import { Frame } from '../accounts/Frame';
 import { Remembered } from '../accounts/Remembered';
@@ -29,7 +29,7 @@ const CLAIM_INVITE = graphql(`
 export interface ClaimInvitePageProps {
   token: string;
   /** Where to go on. */
-  onDone(conversationId?: string): void;
+  onDone(hash?: string): void;
 }
 
 /** Where the mail of an invite leads to. Who is signed in claims it; who is not registers with it, or signs in first. */
@@ -40,7 +40,7 @@ export function ClaimInvitePage({ token, onDone }: ClaimInvitePageProps) {
     <Frame title="You are invited">
       <p>Somebody invites you to Kith, where only people who know each other can write to each other. Register, and the invite is yours to accept.</p>
       <Remembered />
-      <SignInForms inviteToken={token} initial="register" onRegistered={() => goToInvites(onDone)} />
+      <SignInForms inviteToken={token} initial="register" onRegistered={() => onDone('#/people/invites')} />
     </Frame>
   );
 }
@@ -50,10 +50,10 @@ function Claim({ account, token, onDone }: ClaimInvitePageProps & { account: Acc
   const accepting = useSubmit(async (invite: WaitingFragment) => {
     const { data, error } = await asAccount(account, (token) => tell(ACCEPT_INVITE, { input: { inviteId: invite.id } }, token));
     const conversation = data?.acceptInvite.conversation;
-    if (conversation) onDone(conversation.id);
+    if (conversation) onDone(conversationHash(conversation.id));
     return refusals(error, data?.acceptInvite);
   });
-  const decideLater = () => goToInvites(onDone);
+  const decideLater = () => onDone('#/people/invites');
   if (!answer)
     return (
       <Frame title="You are invited">
@@ -83,13 +83,10 @@ function Claim({ account, token, onDone }: ClaimInvitePageProps & { account: Acc
           <strong>
             <bdi>{inviter.displayName}</bdi>
           </strong>{' '}
-          <span className={styles.soft}>@{inviter.username}</span>
+          <span className={styles.soft}>@{inviter.username}</span> invites you, <bdi>{account.displayName}</bdi>, to be friends
+          {group ? ` and to join ${group.name}` : ''}.
         </p>
       </div>
-      <p>
-        invites you, {account.displayName}, to be friends
-        {group ? ` and to join ${group.name}` : ''}.
-      </p>
       {note && (
         <p dir="auto" className={styles.note}>
           {note}
@@ -106,11 +103,6 @@ function Claim({ account, token, onDone }: ClaimInvitePageProps & { account: Acc
       </div>
     </Frame>
   );
-}
-
-function goToInvites(onDone: ClaimInvitePageProps['onDone']) {
-  onDone();
-  navigate('#/people/invites');
 }
 
 interface Claimed {

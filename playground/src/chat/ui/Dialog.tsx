@@ -3,6 +3,7 @@ import { Dialog as AriaDialog, Heading, Modal, ModalOverlay } from 'react-aria-c
 import { Button, IconButton } from './Button';
 import { CloseIcon } from './icons';
 import { Notice } from './Notice';
+import { useKeptFocus } from './useKeptFocus';
 import styles from './Dialog.module.css';
 
 export interface DialogProps {
@@ -16,10 +17,11 @@ export interface DialogProps {
 
 /** A small window over the page. */
 export function Dialog({ title, isOpen, onOpenChange, children, role = 'dialog' }: DialogProps) {
+  const kept = useKeptFocus(() => onOpenChange(false));
   return (
     <ModalOverlay className={styles.overlay ?? ''} isOpen={isOpen} onOpenChange={onOpenChange} isDismissable={role === 'dialog'}>
       <Modal className={styles.modal ?? ''}>
-        <AriaDialog className={styles.dialog ?? ''} role={role}>
+        <AriaDialog ref={kept} className={styles.dialog ?? ''} role={role}>
           <header className={styles.header}>
             <Heading slot="title" level={2} className={styles.title}>
               {title}

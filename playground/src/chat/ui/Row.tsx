@@ -20,7 +20,7 @@ export function Row({ leading, title, subtitle, trailing, onPress }: RowProps) {
     <>
       {leading}
       <span className={styles.words}>
-        <span className={styles.title}>{title}</span>
+        <span dir="auto" className={styles.title}>{title}</span>
         {subtitle && <span className={styles.subtitle}>{subtitle}</span>}
       </span>
     </>
