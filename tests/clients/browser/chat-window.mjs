@@ -1,6 +1,6 @@
 // How the scripts use the chat: by what is on the screen, found by role and name.
 
-export const PASSWORD = 'correct horse battery staple';
+export const PASSWORD = 'tea and a long walk on Sunday';
 
 /** A window of the chat, and what one person does in it. */
 export class Chat {
