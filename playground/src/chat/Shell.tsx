@@ -69,17 +69,19 @@ export function Shell() {
         {route.page === 'settings' && <SettingsPage />}
         {route.page === 'search' && <SearchPage />}
         {route.page === '' && (
-          <EmptyState
-            title="Choose a conversation"
-            icon={<ChatIcon size={32} />}
-            action={
-              <ButtonLink href="#/people" onPress={() => navigate('/people')}>
-                Find people
-              </ButtonLink>
-            }
-          >
-            It opens here. To begin one, find somebody and invite them: when they accept, you can write.
-          </EmptyState>
+          <div className={styles.nothing}>
+            <EmptyState
+              title="Choose a conversation"
+              icon={<ChatIcon size={32} />}
+              action={
+                <ButtonLink href="#/people" onPress={() => navigate('/people')}>
+                  Find people
+                </ButtonLink>
+              }
+            >
+              It opens here. To begin one, find somebody and invite them: when they accept, you can write.
+            </EmptyState>
+          </div>
         )}
       </main>
       <nav aria-label="Places" className={styles.places}>

@@ -125,10 +125,14 @@ function Preview({ conversation }: { conversation: ConversationItemFragment }) {
   if (unsent) return <span className={styles.preview}>{unsent.refusal ? 'Not sent: ' : 'Sending: '}{unsent.body}</span>;
   const message = conversation.lastMessage;
   if (!message) return <span className={styles.preview}>Nothing said yet</span>;
-  const who = message.sender.id === me ? 'You: ' : conversation.__typename === 'Group' ? `${message.sender.displayName}: ` : '';
+  const who = message.sender.id === me ? 'You' : conversation.__typename === 'Group' ? message.sender.displayName : '';
   return (
     <span className={styles.preview} dir="auto">
-      {who}
+      {who && (
+        <>
+          <bdi>{who}</bdi>:{' '}
+        </>
+      )}
       {message.body ?? <em>deleted</em>}
     </span>
   );
