@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef, useState, type FormEvent, type ReactNode } from 'react';
+import { useLayoutEffect, useMemo, useRef, useState, type FormEvent, type ReactNode } from 'react';
 import { Form as AriaForm } from 'react-aria-components';
 import { Notice } from './Notice';
 import { classes } from './classes';
@@ -27,18 +27,30 @@ const NONE: readonly FormError[] = [];
 export function Form({ errors = NONE, onSubmit, children, actions, className, ...props }: FormProps) {
   const form = useRef<HTMLFormElement>(null);
   const [loose, setLoose] = useState<string[]>([]);
+  // What was said of a field goes when somebody types there. The library waits until the field is left: by then the press
+  // on the button below has begun, and the button must not move away from it.
+  const [mended, setMended] = useState<readonly string[]>([]);
+  const standing = useMemo(() => errors.filter((error) => !mended.includes(nameOf(error))), [errors, mended]);
 
   useLayoutEffect(() => {
+    setMended([]);
     const has = (name: string) => form.current?.elements.namedItem(name) != null;
     setLoose(errors.filter((error) => !has(nameOf(error))).map(({ message }) => message));
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [errors]);
+
+  function mend({ target }: FormEvent<HTMLFormElement>) {
+    const { name } = target as HTMLInputElement;
+    if (name && !mended.includes(name)) setMended([...mended, name]);
+  }
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
     const entries = [...new FormData(event.currentTarget)];
     onSubmit(Object.fromEntries(entries.map(([name, value]) => [name, String(value)])));
   }
+
+  const fields = useMemo(() => byField(standing), [standing]);
 
   return (
     // The server judges what was filled in, in its own words; the browser's would come before them in another language.
@@ -47,7 +59,8 @@ export function Form({ errors = NONE, onSubmit, children, actions, className, ..
       ref={form}
       className={classes(styles.form, className)}
       validationBehavior="aria"
-      validationErrors={byField(errors)}
+      validationErrors={fields}
+      onInput={mend}
       onSubmit={submit}
     >
       {children}
