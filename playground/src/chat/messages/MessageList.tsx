@@ -156,43 +156,43 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
         {messages.length === 0 && unsent.length === 0 && (
           <EmptyState title="Nothing said yet">Say hello. What is written here stays between you.</EmptyState>
         )}
-        <ol
-          role="log"
-          aria-label="Messages"
-          className={styles.list}
-          onKeyDown={keyDown}
-          onFocus={(event) => {
-            const id = (event.target as HTMLElement).closest<HTMLElement>('[data-message]')?.id;
-            if (id) setFocused(id);
-          }}
-        >
-          {messages.map((message, index) => {
-            const previous = messages[index - 1];
-            const day = dayOf(message);
-            return (
-              <Message
-                key={message.id}
-                message={message}
-                day={!previous || dayOf(previous) !== day ? day : undefined}
-                isFirstUnread={message.id === firstUnread}
-                isMine={message.sender.id === me}
-                goesOn={!!previous && previous.sender.id === message.sender.id && apart(previous, message) < TOGETHER_MS && dayOf(previous) === day && message.id !== firstUnread}
-                isGroup={conversation.__typename === 'Group'}
-                canWrite={conversation.viewerCanSend}
-                isTabStop={message.id === tabStop}
-                isShown={message.id === shown}
-                readers={readers.get(message.sequence)}
-                onReply={onReply}
-                onEdit={onEdit}
-                onShow={show}
-                actions={actions}
-              />
-            );
-          })}
-          {unsent.map((draft) => (
-            <UnsentMessage key={draft.key} draft={draft} />
-          ))}
-        </ol>
+        <div role="log" aria-label="Messages">
+          <ol
+            className={styles.list}
+            onKeyDown={keyDown}
+            onFocus={(event) => {
+              const id = (event.target as HTMLElement).closest<HTMLElement>('[data-message]')?.id;
+              if (id) setFocused(id);
+            }}
+          >
+            {messages.map((message, index) => {
+              const previous = messages[index - 1];
+              const day = dayOf(message);
+              return (
+                <Message
+                  key={message.id}
+                  message={message}
+                  day={!previous || dayOf(previous) !== day ? day : undefined}
+                  isFirstUnread={message.id === firstUnread}
+                  isMine={message.sender.id === me}
+                  goesOn={!!previous && previous.sender.id === message.sender.id && apart(previous, message) < TOGETHER_MS && dayOf(previous) === day && message.id !== firstUnread}
+                  isGroup={conversation.__typename === 'Group'}
+                  canWrite={conversation.viewerCanSend}
+                  isTabStop={message.id === tabStop}
+                  isShown={message.id === shown}
+                  readers={readers.get(message.sequence)}
+                  onReply={onReply}
+                  onEdit={onEdit}
+                  onShow={show}
+                  actions={actions}
+                />
+              );
+            })}
+            {unsent.map((draft) => (
+              <UnsentMessage key={draft.key} draft={draft} />
+            ))}
+          </ol>
+        </div>
       </div>
       {!isAtEnd && (
         <div className={styles.down}>
