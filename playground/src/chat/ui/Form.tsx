@@ -39,7 +39,7 @@ export function Form({ errors = NONE, onSubmit, children, actions, className, ..
     form.current?.querySelector<HTMLElement>('[aria-invalid="true"]')?.focus();
   }, [errors]);
 
-  function mend({ target }: FormEvent<HTMLFormElement>) {
+  function mend({ target }: FormEvent<HTMLElement>) {
     const { name } = target as HTMLInputElement;
     if (name && !mended.includes(name)) setMended([...mended, name]);
   }
@@ -60,10 +60,11 @@ export function Form({ errors = NONE, onSubmit, children, actions, className, ..
       className={classes(styles.form, className)}
       validationBehavior="aria"
       validationErrors={fields}
-      onInput={mend}
       onSubmit={submit}
     >
-      {children}
+      <div className={styles.form} onInput={mend}>
+        {children}
+      </div>
       {loose.length > 0 && (
         <Notice kind="danger">
           {loose.map((message) => (
