@@ -53,12 +53,12 @@ export const Message = memo(function Message(props: MessageProps) {
   return (
     <>
       {props.day && (
-        <li role="presentation" className={styles.day}>
+        <li className={styles.day}>
           <span>{props.day}</span>
         </li>
       )}
       {props.isFirstUnread && (
-        <li role="presentation" data-unread className={styles.unread}>
+        <li data-unread className={styles.unread}>
           <span>New messages</span>
         </li>
       )}
