@@ -53,7 +53,6 @@ export const GROUP_MEMBERS = graphql(`
         }
         pageInfo {
           hasNextPage
-          hasPreviousPage
           endCursor
         }
       }

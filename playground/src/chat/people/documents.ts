@@ -51,7 +51,6 @@ export const FRIENDS = graphql(`
         }
         pageInfo {
           hasNextPage
-          hasPreviousPage
           endCursor
         }
       }
@@ -71,7 +70,6 @@ export const BLOCKED = graphql(`
         }
         pageInfo {
           hasNextPage
-          hasPreviousPage
           endCursor
         }
       }
@@ -92,7 +90,6 @@ export const INVITES = graphql(`
         }
         pageInfo {
           hasNextPage
-          hasPreviousPage
           endCursor
         }
       }
@@ -122,7 +119,6 @@ export const SEARCH_PEOPLE = graphql(`
       }
       pageInfo {
         hasNextPage
-        hasPreviousPage
         endCursor
       }
     }

@@ -1,9 +1,10 @@
 import { useEffect, useState } from 'react';
-import { useQuery, type AnyVariables, type CombinedError, type TypedDocumentNode } from 'urql';
+import { useClient, useQuery, type AnyVariables, type CombinedError, type TypedDocumentNode } from 'urql';
+import { pipe, subscribe } from 'wonka';
 
 export interface Connection<Edge> {
   edges: readonly Edge[];
-  pageInfo: { hasNextPage: boolean; hasPreviousPage: boolean; endCursor: string | null };
+  pageInfo: { hasNextPage: boolean; endCursor: string | null };
   totalCount?: number;
 }
 
@@ -18,42 +19,63 @@ export interface Paged<Data, Edge> {
   refetch(): void;
 }
 
-/** A list of the server, page by page. The cache joins the pages: asking for what comes `after` gives all of them. */
+/** A list of the server, page by page. The cache joins the pages; all that are shown are listened to, so that each is
+ *  fetched anew when an event says that the list is another. */
 export function usePages<Data, Variables extends AnyVariables & { after?: string | null }, Edge>(
   query: TypedDocumentNode<Data, Variables>,
   variables: Omit<Variables, 'after'>,
   pick: (data: Data) => Connection<Edge> | null | undefined,
-  pause = false,
 ): Paged<Data, Edge> {
-  const [after, setAfter] = useState<string | null>(null);
+  const client = useClient();
   const [{ data, error, fetching, stale }, execute] = useQuery({
     query,
-    variables: { ...variables, after } as Variables,
+    variables: variables as Variables,
     requestPolicy: 'cache-and-network',
-    pause,
   });
-  const connection = data ? pick(data) : undefined;
 
-  // Another list begins at its first page, and so does one whose first page the cache has dropped.
+  // Where the pages after the first begin. Another list has none at first.
   const list = JSON.stringify(variables);
-  const [shown, setShown] = useState(list);
-  if (shown !== list) {
-    setShown(list);
-    setAfter(null);
-  }
-  const lacksItsStart = after !== null && !fetching && !stale && connection?.pageInfo.hasPreviousPage;
-  useEffect(() => {
-    if (lacksItsStart) setAfter(null);
-  }, [lacksItsStart]);
+  const [further, setFurther] = useState<Further>({ list, cursors: [] });
+  const cursors = further.list === list ? further.cursors : NONE;
+  const [more, setMore] = useState<{ isFetching: boolean; error?: CombinedError }>({ isFetching: false });
 
+  useEffect(() => {
+    if (cursors.length === 0) return;
+    setMore({ isFetching: true });
+    const pages = cursors.map((after, index) =>
+      pipe(
+        client.query(query, { ...variables, after } as Variables),
+        subscribe(({ error, stale }) => {
+          if (index === cursors.length - 1) setMore({ isFetching: stale, error });
+        }),
+      ),
+    );
+    return () => pages.forEach(({ unsubscribe }) => unsubscribe());
+    // `list` stands for the variables.
+  }, [client, query, list, cursors]);
+
+  const connection = data ? pick(data) : undefined;
   return {
     data,
     edges: connection?.edges,
     totalCount: connection?.totalCount,
-    error,
-    isFetching: fetching || stale,
+    error: error ?? (cursors.length > 0 ? more.error : undefined),
+    isFetching: fetching || stale || (cursors.length > 0 && more.isFetching),
     hasMore: connection?.pageInfo.hasNextPage ?? false,
-    showMore: () => setAfter(connection?.pageInfo.endCursor ?? null),
-    refetch: () => execute({ requestPolicy: 'network-only' }),
+    showMore: () => {
+      const cursor = connection?.pageInfo.endCursor;
+      if (cursor && !cursors.includes(cursor)) setFurther({ list, cursors: [...cursors, cursor] });
+    },
+    refetch: () => {
+      setFurther({ list, cursors: [] });
+      execute({ requestPolicy: 'network-only' });
+    },
   };
 }
+
+interface Further {
+  list: string;
+  cursors: readonly string[];
+}
+
+const NONE: readonly string[] = [];
