@@ -1,4 +1,3 @@
-import { useState } from 'react';
 import { useClient } from 'urql';
 import { graphql } from '../../gql';
 import type { ChangePasswordInput } from '../../gql/graphql';
@@ -18,14 +17,12 @@ const CHANGE_PASSWORD = graphql(`
 
 export function PasswordSection({ onChanged }: { onChanged(): void }) {
   const client = useClient();
-  // Counted up when it is done, which empties the fields.
-  const [round, setRound] = useState(0);
-  const { submit, pending, errors } = useSubmit(async (input: ChangePasswordInput) => {
+  const { submit, pending, errors } = useSubmit(async (input: ChangePasswordInput, reset: () => void) => {
     const { data, error } = await client.mutation(CHANGE_PASSWORD, { input });
     const refused = refusals(error, data?.changePassword);
     if (refused.length === 0) {
       toast('Your password is changed. Your other devices are signed out.');
-      setRound(round + 1);
+      reset();
       onChanged();
     }
     return refused;
@@ -33,10 +30,9 @@ export function PasswordSection({ onChanged }: { onChanged(): void }) {
   return (
     <Section title="Password" lead="A new one signs all your other devices out.">
       <Form
-        key={round}
         aria-label="Change password"
         errors={errors}
-        onSubmit={({ currentPassword = '', newPassword = '' }) => void submit({ currentPassword, newPassword })}
+        onSubmit={({ currentPassword = '', newPassword = '' }, reset) => void submit({ currentPassword, newPassword }, reset)}
         actions={
           <Button type="submit" isPending={pending}>
             Change password

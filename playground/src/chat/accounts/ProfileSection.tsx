@@ -22,8 +22,6 @@ export function ProfileSection({ account }: { account: AccountFragment }) {
         </div>
       </div>
       <Form
-        // What is in the fields is anew what is saved, also when another device saved it.
-        key={[displayName, username, account.phone].join('\n')}
         aria-label="Profile"
         errors={errors}
         onSubmit={(values) => void submit(values)}
@@ -33,8 +31,10 @@ export function ProfileSection({ account }: { account: AccountFragment }) {
           </Button>
         }
       >
-        <TextField label="Name" name="displayName" autoComplete="name" defaultValue={displayName} />
+        {/* By their keys: what is in a field is anew what is saved, also when another device saved it. */}
+        <TextField key={`name ${displayName}`} label="Name" name="displayName" autoComplete="name" defaultValue={displayName} />
         <TextField
+          key={`username ${username}`}
           label="Username"
           name="username"
           autoComplete="username"
@@ -43,6 +43,7 @@ export function ProfileSection({ account }: { account: AccountFragment }) {
           hint="3 to 32 of a–z, 0–9, _ and a dot. Your old one becomes free at once."
         />
         <TextField
+          key={`phone ${account.phone}`}
           label="Phone"
           name="phone"
           type="tel"

@@ -26,22 +26,20 @@ const GROUPS_TO_INVITE_TO = graphql(`
 /** Invites whoever reads a mailbox: to be friends, and into a group if one is named. */
 export function InviteByEmail({ groupId }: { groupId?: string }) {
   const { invite } = usePeople();
-  const [round, setRound] = useState(0);
   const [chosen, setChosen] = useState('');
-  const { submit, pending, errors } = useSubmit(async (values: Record<string, string>) => {
+  const { submit, pending, errors } = useSubmit(async (values: Record<string, string>, reset: () => void) => {
     const refused = await invite({ email: { email: values.email ?? '', groupId: groupId ?? (chosen || null), note: values.note?.trim() || null } });
     if (refused.length === 0) {
       setChosen('');
-      setRound(round + 1);
+      reset();
     }
     return refused;
   });
   return (
     <Form
-      key={round}
       aria-label="Invite by mail"
       errors={errors}
-      onSubmit={(values) => void submit(values)}
+      onSubmit={(values, reset) => void submit(values, reset)}
       actions={
         <Button type="submit" kind="primary" isPending={pending}>
           Send the mail

@@ -1,25 +1,21 @@
-import { useState } from 'react';
 import { Button, Form, TextArea, TextField, useSubmit } from '../ui';
 import { usePeople } from './actions';
 
 /** Invites by exact username: to be friends, or into a group. */
 export function InviteByUsername({ groupId }: { groupId?: string }) {
   const { invite } = usePeople();
-  // Counted up when it is done, which empties the fields.
-  const [round, setRound] = useState(0);
-  const { submit, pending, errors } = useSubmit(async (values: Record<string, string>) => {
+  const { submit, pending, errors } = useSubmit(async (values: Record<string, string>, reset: () => void) => {
     const username = (values.username ?? '').trim().replace(/^@/, '');
     const note = values.note?.trim() || null;
     const refused = await invite(groupId ? { group: { groupId, username, note } } : { friend: { username, note } });
-    if (refused.length === 0) setRound(round + 1);
+    if (refused.length === 0) reset();
     return refused;
   });
   return (
     <Form
-      key={round}
       aria-label="Invite by username"
       errors={errors}
-      onSubmit={(values) => void submit(values)}
+      onSubmit={(values, reset) => void submit(values, reset)}
       actions={
         <Button type="submit" kind="primary" isPending={pending}>
           Send the invite

@@ -13,8 +13,8 @@ export interface FormError {
 
 export interface FormProps {
   errors?: readonly FormError[];
-  /** Gets what was filled in, by the names of the fields. */
-  onSubmit(values: Record<string, string>): void;
+  /** Gets what was filled in, by the names of the fields; `reset` makes them what they were at first. */
+  onSubmit(values: Record<string, string>, reset: () => void): void;
   children: ReactNode;
   /** The buttons, below the errors that belong to no field. */
   actions?: ReactNode;
@@ -46,8 +46,9 @@ export function Form({ errors = NONE, onSubmit, children, actions, className, ..
 
   function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
-    const entries = [...new FormData(event.currentTarget)];
-    onSubmit(Object.fromEntries(entries.map(([name, value]) => [name, String(value)])));
+    const target = event.currentTarget;
+    const values = [...new FormData(target)].map(([name, value]) => [name, String(value)]);
+    onSubmit(Object.fromEntries(values), () => target.reset());
   }
 
   const fields = useMemo(() => byField(standing), [standing]);

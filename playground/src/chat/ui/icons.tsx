@@ -13,9 +13,7 @@ const icon = (drawing: ReactNode) =>
 export const BackIcon = icon(<path d="M12 4.5 6.5 10l5.5 5.5" />);
 export const CloseIcon = icon(<path d="m5.5 5.5 9 9m0-9-9 9" />);
 export const CheckIcon = icon(<path d="m4.5 10.5 3.5 3.5 7.5-8" />);
-export const DoubleCheckIcon = icon(<path d="m2 10.5 3.5 3.5L12 6.5M9.5 13.5 10 14l7.5-7.5" />);
 export const ChevronDownIcon = icon(<path d="m5.5 8 4.5 4.5L14.5 8" />);
-export const ChevronRightIcon = icon(<path d="m8 5.5 4.5 4.5L8 14.5" />);
 export const PlusIcon = icon(<path d="M10 4v12M4 10h12" />);
 export const MoreIcon = icon(
   <g fill="currentColor" stroke="none">
@@ -111,7 +109,6 @@ export const BlockIcon = icon(
 );
 export const SignOutIcon = icon(<path d="M8 3.5H5A1.5 1.5 0 0 0 3.5 5v10A1.5 1.5 0 0 0 5 16.5h3M12.5 6.5 16 10l-3.5 3.5M16 10H8" />);
 export const DownloadIcon = icon(<path d="M10 3.5v9M6.5 9.25 10 12.75l3.5-3.5M3.75 16.25h12.5" />);
-export const CodeIcon = icon(<path d="M6.5 6 2.5 10l4 4M13.5 6l4 4-4 4M11.5 4.5l-3 11" />);
 export const ClockIcon = icon(
   <>
     <circle cx="10" cy="10" r="7" />

@@ -14,7 +14,8 @@ export function inSentence(error: CombinedError): string {
   const [first] = error.graphQLErrors;
   if (!first) return 'That did not work. Try again.';
   const wait = first.extensions?.retryAfter;
-  return typeof wait === 'number' ? `That was too often. Try again in ${inWords(wait)}.` : first.message;
+  // The server counts in seconds, people in minutes.
+  return typeof wait === 'number' ? first.message.replace(/ \d+ s\.$/, ` ${inWords(wait)}.`) : first.message;
 }
 
 function inWords(seconds: number) {
