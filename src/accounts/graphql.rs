@@ -451,7 +451,8 @@ pub struct DeleteAccountInput {
 /// A new account.
 #[derive(InputObject)]
 pub struct RegisterInput {
-    /// Public and unique without regard to case: 3–32 of a–z, 0–9, `_` and `.`. It can be changed later.
+    /// Public and unique without regard to case: 3–32 of a–z, 0–9, `_` and `.`; it cannot begin with `deleted.`,
+    /// as the names of deleted accounts do. It can be changed later.
     username: String,
     /// Where mails go, at most 254 characters. Nobody else sees it.
     email: String,
@@ -535,7 +536,8 @@ pub struct RevokeSessionInput {
 pub struct UpdateProfileInput {
     /// What others read, 1–64 characters.
     display_name: Option<String>,
-    /// A new username: 3–32 of a–z, 0–9, `_` and `.`. The old one becomes free at once.
+    /// A new username: 3–32 of a–z, 0–9, `_` and `.`; it cannot begin with `deleted.`, as the names of
+    /// deleted accounts do. The old one becomes free at once.
     username: Option<String>,
     /// With `+` and the country's code, e.g. `+49 30 123456`; an empty text removes the number.
     phone: Option<String>,

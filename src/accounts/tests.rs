@@ -156,7 +156,7 @@ fn refused(code: UserErrorCode, field: &str) -> Vec<(UserErrorCode, String)> {
 
 /// What no input may turn into a fault.
 fn hostile() -> Vec<String> {
-    ["", " ", "\0", "a\0bcdefghijk", "\u{301}", "\u{202e}x", "%_\\", "' OR 1", "🦀"]
+    ["", " ", "\0", "a\0bc", "\u{301}", "\u{202e}x", "%_\\", "' OR 1", "🦀"]
         .into_iter()
         .map(str::to_owned)
         .chain(["x".repeat(1_000_000), "\u{301}".repeat(500_000), format!("{}@example.com\0", "x".repeat(100))])
@@ -207,9 +207,8 @@ async fn all_that_is_wrong_with_a_form_is_told_at_once() {
         let fields: Vec<&str> = told.iter().map(|(_, field)| field.as_str()).collect();
         assert_eq!(fields, ["username", "email", "password", "displayName", "phone"]);
 
-        let own = NewAccount { password: "ANN-of-Cleves@example.com".into(), ..form("ann") };
-        let own = NewAccount { email: "ann-of-cleves@example.com".into(), ..own };
-        let told = refusals(actions::register(&world.app, &request(1), own).await);
+        let common = NewAccount { password: "PassWord123".into(), ..form("ann") };
+        let told = refusals(actions::register(&world.app, &request(1), common).await);
         assert_eq!(told, refused(UserErrorCode::InvalidInput, "password"));
     }
 }

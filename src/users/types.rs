@@ -9,7 +9,7 @@ use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use crate::error::Refusal;
 
 /// A username in its canonical form: lower case, 3–32 of `a`–`z`, `0`–`9`, `_` and `.`, ASCII only, so that no two
-/// names look alike but for the font. It begins with a letter or a digit; dots stand only between other characters.
+/// names look alike but for the font. Every such name can be chosen but those of tombstones (ADR 0023).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(String);
 
@@ -26,14 +26,8 @@ impl Username {
         if !name.bytes().all(is_username_byte) {
             return Err("A username is made of the letters a to z, digits, underscores and dots.");
         }
-        if !name.starts_with(|first: char| first.is_ascii_alphanumeric()) {
-            return Err("A username starts with a letter or a digit.");
-        }
-        if name.ends_with('.') || name.contains("..") {
-            return Err("A dot in a username stands between other characters.");
-        }
-        if RESERVED.contains(&name.as_str()) || name.starts_with(TOMBSTONE) {
-            return Err("This username is reserved.");
+        if name.starts_with(TOMBSTONE) {
+            return Err("Names that begin with \"deleted.\" are those of deleted accounts.");
         }
         Ok(Self(name))
     }
@@ -67,36 +61,6 @@ impl fmt::Display for Username {
 
 /// What the names of deleted accounts begin with.
 const TOMBSTONE: &str = "deleted.";
-
-/// Names that could pass for the service itself.
-const RESERVED: &[&str] = &[
-    "abuse",
-    "admin",
-    "administrator",
-    "anonymous",
-    "api",
-    "deleted",
-    "everyone",
-    "help",
-    "kith",
-    "me",
-    "mod",
-    "moderator",
-    "noreply",
-    "null",
-    "official",
-    "postmaster",
-    "root",
-    "security",
-    "self",
-    "server",
-    "staff",
-    "support",
-    "system",
-    "undefined",
-    "viewer",
-    "webmaster",
-];
 
 fn is_username_byte(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.')
@@ -321,6 +285,10 @@ mod tests {
         for (text, name) in [("ann", "ann"), ("ANN", "ann"), ("A.b_9", "a.b_9"), ("0x_", "0x_"), ("a__b", "a__b")] {
             assert_eq!(Username::parse(text).expect(text).as_str(), name);
         }
+        for text in ["_ann", ".ann", "ann.", "a..b", "...", "___", "007", "admin", "kith", "support", "null", "deleted"]
+        {
+            assert_eq!(Username::parse(text).expect(text).as_str(), text);
+        }
         assert!(Username::parse(&"x".repeat(32)).is_ok());
     }
 
@@ -330,9 +298,15 @@ mod tests {
         let name = Username::of_tombstone(id);
         assert_eq!(name.as_str(), "deleted.bc3bbd1eef28d881");
         for text in [name.as_str(), "Deleted.bc3bbd1eef28d881", "deleted.me", "DELETED.x"] {
-            assert_eq!(Username::parse(text), Err("This username is reserved."), "{text}");
+            assert_eq!(
+                Username::parse(text),
+                Err(r#"Names that begin with "deleted." are those of deleted accounts."#),
+                "{text}"
+            );
         }
-        assert!(Username::parse("deleted_me").is_ok());
+        for text in ["deleted", "deleted_me", "deletedx.me", ".deleted.x"] {
+            assert!(Username::parse(text).is_ok(), "{text}");
+        }
     }
 
     #[test]
@@ -344,10 +318,6 @@ mod tests {
             "ab",
             &long,
             &huge,
-            "_ann",
-            ".ann",
-            "ann.",
-            "a..b",
             "an n",
             " ann",
             "ann\0",
@@ -358,13 +328,6 @@ mod tests {
             "\u{212A}ith",
             "аnn",
             "ann\u{200B}",
-            "admin",
-            "Root",
-            "KITH",
-            "system",
-            "support",
-            "null",
-            "deleted",
         ] {
             assert!(Username::parse(text).is_err(), "{text:?}");
         }

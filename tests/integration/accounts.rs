@@ -356,12 +356,23 @@ story!(friends_and_ones_own_devices_hear_of_a_new_name, |world| async {
     // Rules of the name, and of what is no news.
     for (input, code) in [
         (json!({"username": "BOB"}), Some("USERNAME_TAKEN")),
-        (json!({"username": "admin"}), Some("INVALID_INPUT")),
+        (json!({"username": "deleted.bc3bbd1eef28d881"}), Some("INVALID_INPUT")),
+        (json!({"username": "an-n"}), Some("INVALID_INPUT")),
         (json!({"username": "a"}), Some("INVALID_INPUT")),
         (json!({"username": "ALICIA", "displayName": " Ålice "}), None),
         (json!({"discoverable": true, "phone": "+49 30 123456"}), None),
     ] {
         assert_eq!(update(&alice, input.clone()).await.code(), code, "{input}");
+    }
+    // Of the allowed characters all make a name, in any order.
+    for name in ["_._", "...", "Admin", "deleted", "0__0..", "alicia"] {
+        update(&alice, json!({"username": name})).await.ok();
+        let heard = next(&mut bobs_ears, "FriendshipChanged").await;
+        assert_eq!(heard["user"]["username"], name.to_lowercase());
+        next(&mut phones_ears, "FriendshipChanged").await;
+        let found = bob.ask("query($name: String!) { user(username: $name) { id } }", json!({"name": name})).await;
+        assert_eq!(found["user"]["id"], alice.id.as_str(), "{name}");
+        alice.try_login(name, &alice.password).await.ok();
     }
     // The old name is free at once, and leads to who has it now.
     update(&eve, json!({"username": "alice"})).await.ok();
