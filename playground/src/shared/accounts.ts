@@ -1,6 +1,9 @@
 // Who is signed in. The accounts of this browser are in localStorage, which one a window shows is in its sessionStorage:
 // two windows can be two people, a reload stays signed in, and a new window can go on as somebody who is remembered.
+import { stringifyDocument } from '@urql/core';
 import { useSyncExternalStore } from 'react';
+import { graphql } from '../gql';
+import type { RefreshMutation, RefreshMutationVariables } from '../gql/graphql';
 import { httpUrl } from './server';
 
 export interface Account {
@@ -142,24 +145,34 @@ function find(id: string): Account {
   return account;
 }
 
-const REFRESH = `mutation Refresh($input: RefreshSessionInput!) {
-  refreshSession(input: $input) { accessToken refreshToken accessTokenExpiresAt userErrors { code } }
-}`;
+const REFRESH = graphql(`
+  mutation Refresh($input: RefreshSessionInput!) {
+    refreshSession(input: $input) {
+      accessToken
+      refreshToken
+      accessTokenExpiresAt
+      userErrors {
+        code
+      }
+    }
+  }
+`);
 
 async function refresh(account: Account): Promise<Account> {
+  const variables: RefreshMutationVariables = { input: { refreshToken: account.refreshToken } };
   const response = await fetch(httpUrl, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ query: REFRESH, variables: { input: { refreshToken: account.refreshToken } } }),
+    body: JSON.stringify({ query: stringifyDocument(REFRESH), variables }),
   });
-  const payload = (await response.json()).data?.refreshSession;
+  const { data } = (await response.json()) as { data?: RefreshMutation | null };
   // The server is away or busy: nothing was used up, and the next try may succeed.
-  if (!payload) throw new Error('The session could not be refreshed. Try again.');
-  if (!payload.accessToken) {
+  if (!data) throw new Error('The session could not be refreshed. Try again.');
+  const { accessToken, refreshToken, accessTokenExpiresAt } = data.refreshSession;
+  if (!accessToken || !refreshToken || !accessTokenExpiresAt) {
     forget(account.id);
     throw new SignedOut();
   }
-  const { accessToken, refreshToken, accessTokenExpiresAt } = payload;
   const renewed = { ...account, accessToken, refreshToken, accessTokenExpiresAt };
   store(renewed);
   return renewed;
