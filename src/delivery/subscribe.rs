@@ -31,7 +31,7 @@ use crate::{
         engine::{Engine, Prepared},
         guard,
     },
-    presence::{self, Scope, Watcher},
+    presence::{self, Scope, Watcher, access::Shown},
     rate_limits::Action,
     users::graphql::User,
 };
@@ -187,12 +187,14 @@ impl Start {
         };
         let mut first = HashMap::with_capacity(people.len());
         let mut renderer = Renderer::new(Arc::clone(&self.operation));
-        for people in people.chunks(presence::store::CHUNK) {
+        for shown in people.chunks(presence::store::CHUNK) {
+            let people: Vec<UserId> = shown.iter().map(|(id, _)| *id).collect();
+            let shown: HashMap<UserId, Shown> = shown.iter().copied().collect();
             let (states, rows) = {
                 let _turn = hub.turns.acquire().await;
                 let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
                 (
-                    hub.presence.certain_states(hub.db(), people).await?,
+                    hub.presence.certain_states(hub.db(), &people).await?,
                     rows.all(hub.db().read()).await.map_err(Error::from)?,
                 )
             };
@@ -202,9 +204,10 @@ impl Start {
                 continue;
             };
             for row in rows {
-                let Some(state) = states.get(&row.id) else { continue };
-                first.insert(row.id, *state == presence::State::Online);
-                let told = presence::graphql::Presence::new(User::new(Arc::new(row)), *state);
+                let state = states.get(&row.id).zip(shown.get(&row.id)).and_then(|(state, shown)| shown.of(*state));
+                let Some(state) = state else { continue };
+                first.insert(row.id, state == presence::State::Online);
+                let told = presence::graphql::Presence::new(User::new(Arc::new(row)), state);
                 self.put(renderer.render(Root::Presence(Box::new(told))).await).await?;
             }
         }
@@ -218,7 +221,7 @@ impl Start {
         let shared = sharing::is_presence_shareable(&prepared.document.document, prepared.operation_name.as_deref());
         let (key, operation) = self.group(ear, shared);
         let watchers = &self.hub.presence.watchers;
-        watchers.register(&self.subscriber, scope, key, &operation, started).ok_or(Stop::Closed)
+        watchers.register(&self.subscriber, scope, key, &operation, started, self.hub.now()).ok_or(Stop::Closed)
     }
 
     async fn everything(&self, after: Option<LogCursor>) -> Result<(), Stop> {
@@ -310,17 +313,18 @@ impl Start {
         let caught_up = WireEvent::CaughtUp(CaughtUp { at: hub.now().into() });
         self.put(renderer.render_surely(topic::envelope(hub.epoch(), settled, hub.now(), caught_up)).await?).await?;
         for topic in &topics {
-            match topic::conversation_of(topic.key()) {
-                Some(id) => {
-                    let last = last.get(&id).copied().unwrap_or(0);
-                    match self.catch_up(topic, id, Ear::Everything, last, watermark).await {
-                        // They hear `ConversationRemoved` on their own topic.
-                        Ok(()) | Err(Stop::PutOut) => {}
-                        Err(stop) => return Err(stop),
-                    }
+            if let Some(id) = topic::conversation_of(topic.key()) {
+                let last = last.get(&id).copied().unwrap_or(0);
+                match self.catch_up(topic, id, Ear::Everything, last, watermark).await {
+                    // They hear `ConversationRemoved` on their own topic.
+                    Ok(()) | Err(Stop::PutOut) => {}
+                    Err(stop) => return Err(stop),
                 }
-                None => drop(topic.unmute(&self.subscriber, 0)),
             }
+        }
+        // Their own topic comes last: it says that they are out of a conversation, after all that was said there before.
+        for topic in topics.iter().filter(|topic| topic::person_of(topic.key()).is_some()) {
+            topic.unmute(&self.subscriber, 0);
         }
         drop(pin);
         if self.mentions("Presence") {

@@ -3,10 +3,14 @@
 use std::{collections::HashSet, sync::Arc};
 
 use async_graphql::{Context, Enum, ID, SimpleObject, Subscription};
-use entity::UserId;
+use entity::{Timestamp, UserId};
 use futures_util::Stream;
 
-use super::{MAX_NAMED, State, access::may_see, store::Sight};
+use super::{
+    MAX_NAMED, State,
+    access::{Shown, shown},
+    store::Sight,
+};
 use crate::{
     delivery::feed::{Feed, Root, Source},
     error::Error,
@@ -37,6 +41,11 @@ impl Presence {
 }
 
 impl Presence {
+    /// The same person as if they had left then.
+    pub fn away_since(&self, since: Timestamp) -> Self {
+        Self::new(self.user.clone(), State::Offline(Some(since)))
+    }
+
     pub fn is_online(&self) -> bool {
         self.status == PresenceStatus::Online
     }
@@ -56,11 +65,12 @@ pub async fn of_user(ctx: &Context<'_>, user: &User) -> Result<Option<Presence>,
     let viewer_id = viewer(ctx)?.user_id();
     let loaders = loaders(ctx);
     let sight = Sight { viewer_id, user_id: user.user_id() };
-    if !may_see(loaders.load(sight).await?.unwrap_or_default()) {
+    let shown = shown(loaders.load(sight).await?.unwrap_or_default());
+    if shown == Shown::Nothing {
         return Ok(None);
     }
     let state = loaders.presence(user.user_id()).await?;
-    Ok(Some(Presence::new(user.clone(), state)))
+    Ok(shown.of(state).map(|state| Presence::new(user.clone(), state)))
 }
 
 #[derive(Default)]

@@ -6,7 +6,8 @@
 //!
 //! | rule | where |
 //! | --- | --- |
-//! | Who may see it: oneself, friends, people in a common group; nobody whom a block separates | [`access::may_see`] |
+//! | Who may see it: oneself, friends, people in a common group; not whom one has blocked | [`access::shown`] |
+//! | To whom somebody has blocked they are away since, whatever they do | [`access::shown`] |
 //! | Several devices are one person, a reload is nothing | [`connections`] |
 //! | A process that dies takes its people offline within a minute | [`leases`], [`keep`] |
 //! | Changes are told to watchers only, gathered, and never at the price of what is durable | [`telling`] |

@@ -5,12 +5,12 @@ use std::collections::{HashMap, HashSet};
 use entity::{ConversationId, Timestamp, UserId, block, conversation, friendship, last_seen, member};
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait, Condition, EntityTrait, ExprTrait, JoinType, QueryFilter, QuerySelect, QueryTrait, RelationTrait,
-    Select,
+    ColumnTrait, Condition, EntityTrait, ExprTrait, FromQueryResult, JoinType, QueryFilter, QuerySelect, QueryTrait,
+    RelationTrait, Select,
     sea_query::{Alias, Expr, OnConflict},
 };
 
-use super::access::{Facts, may_see};
+use super::access::{Facts, Shown, shown};
 use crate::{db::Db, error::Error, events::Transaction, graphql::loaders::Key, users::access::hold_in};
 
 /// Members of a group above which it does not tell its members of one another by itself.
@@ -71,18 +71,21 @@ async fn facts(db: &Db, viewer_id: UserId, user_ids: &[UserId]) -> Result<HashMa
     for mate_id in mates {
         facts.entry(mate_id).or_default().shares_group = true;
     }
-    for (blocker_id, blocked_id) in blocks_between(db, &[viewer_id], user_ids).await? {
-        let other_id = if blocker_id == viewer_id { blocked_id } else { blocker_id };
-        facts.entry(other_id).or_default().blocked = true;
+    for Block { blocker_id, blocked_id, since } in blocks_between(db, &[viewer_id], user_ids).await? {
+        if blocker_id == viewer_id {
+            facts.entry(blocked_id).or_default().blocks = true;
+        } else {
+            facts.entry(blocker_id).or_default().blocked_since = Some(since);
+        }
     }
     Ok(facts)
 }
 
-/// Those among people whose presence a viewer may see, in the order given.
-pub async fn visible_among(db: &Db, viewer_id: UserId, user_ids: &[UserId]) -> Result<Vec<UserId>, Error> {
+/// Those among people of whose presence a viewer is shown something, in the order given, and what.
+pub async fn visible_among(db: &Db, viewer_id: UserId, user_ids: &[UserId]) -> Result<Vec<(UserId, Shown)>, Error> {
     let facts = facts(db, viewer_id, user_ids).await?;
-    let sees = |id: &UserId| facts.get(id).is_some_and(|facts| may_see(*facts));
-    Ok(user_ids.iter().copied().filter(sees).collect())
+    let shown = user_ids.iter().map(|id| (*id, shown(facts.get(id).copied().unwrap_or_default())));
+    Ok(shown.filter(|(_, shown)| *shown != Shown::Nothing).collect())
 }
 
 /// The groups that somebody is in.
@@ -96,23 +99,31 @@ fn groups_of(user_id: UserId) -> Select<member::Entity> {
         .filter(conversation::Column::DeletedAt.is_null())
 }
 
+/// Somebody has blocked somebody.
+#[derive(FromQueryResult)]
+struct Block {
+    blocker_id: UserId,
+    blocked_id: UserId,
+    #[sea_orm(from_alias = "created_at")]
+    since: Timestamp,
+}
+
 /// Blocks between some people and others, whoever blocked whom.
-async fn blocks_between(db: &Db, some: &[UserId], others: &[UserId]) -> Result<Vec<(UserId, UserId)>, Error> {
+async fn blocks_between(db: &Db, some: &[UserId], others: &[UserId]) -> Result<Vec<Block>, Error> {
     use block::Column;
     let between = |blockers: &[UserId], blocked: &[UserId]| {
         Column::BlockerId.is_in(blockers.iter().copied()).and(Column::BlockedId.is_in(blocked.iter().copied()))
     };
     Ok(block::Entity::find()
-        .select_only()
-        .columns([Column::BlockerId, Column::BlockedId])
         .filter(Condition::any().add(between(some, others)).add(between(others, some)))
-        .into_tuple()
+        .into_model()
         .all(db.read())
         .await?)
 }
 
-/// A person's friends and the people in their groups, but for groups that are too large to tell: at most `limit`.
-pub async fn acquaintances(db: &Db, user_id: UserId, limit: usize) -> Result<Vec<UserId>, Error> {
+/// A person's friends and the people in their groups, but for groups that are too large to tell: at most `limit`, and
+/// what is shown of each.
+pub async fn acquaintances(db: &Db, user_id: UserId, limit: usize) -> Result<Vec<(UserId, Shown)>, Error> {
     let friends: Vec<UserId> = friendship::Entity::find()
         .select_only()
         .column(friendship::Column::FriendId)
@@ -143,9 +154,16 @@ pub async fn acquaintances(db: &Db, user_id: UserId, limit: usize) -> Result<Vec
     people.truncate(limit);
     let mut visible = Vec::with_capacity(people.len());
     for chunk in people.chunks(CHUNK) {
-        let blocked: HashSet<UserId> =
-            blocks_between(db, &[user_id], chunk).await?.into_iter().flat_map(|(one, other)| [one, other]).collect();
-        visible.extend(chunk.iter().copied().filter(|id| !blocked.contains(id)));
+        let mut blocked: HashMap<UserId, Shown> = HashMap::new();
+        for Block { blocker_id, blocked_id, since } in blocks_between(db, &[user_id], chunk).await? {
+            if blocker_id == user_id {
+                blocked.insert(blocked_id, Shown::Nothing);
+            } else {
+                blocked.entry(blocker_id).or_insert(Shown::AwaySince(since));
+            }
+        }
+        let shown = chunk.iter().map(|id| (*id, blocked.get(id).copied().unwrap_or(Shown::Truly)));
+        visible.extend(shown.filter(|(_, shown)| *shown != Shown::Nothing));
     }
     Ok(visible)
 }
@@ -171,6 +189,8 @@ pub struct Hears {
     pub viewer_id: UserId,
     /// A friend, or in a group that tells. Others may see the person too and hear of them when they named them.
     pub unasked: bool,
+    /// Since when the person has blocked them: to them the person is away since then.
+    pub blocked_since: Option<Timestamp>,
 }
 
 /// Who, among viewers, may see each of some people now. Asks a number of statements that does not depend on how many
@@ -181,9 +201,11 @@ pub async fn audience(
     is_viewer: &(dyn Fn(UserId) -> bool + Sync),
     naming: &HashSet<UserId>,
 ) -> Result<HashMap<UserId, Vec<Hears>>, Error> {
-    let mut audience: HashMap<UserId, HashMap<UserId, bool>> = HashMap::with_capacity(people.len());
+    let mut audience: HashMap<UserId, HashMap<UserId, Hears>> = HashMap::with_capacity(people.len());
     let mut hears = |person: UserId, viewer_id: UserId, unasked: bool| {
-        *audience.entry(person).or_default().entry(viewer_id).or_default() |= unasked;
+        let viewers = audience.entry(person).or_default();
+        let hears = viewers.entry(viewer_id).or_insert(Hears { viewer_id, unasked, blocked_since: None });
+        hears.unasked |= unasked;
     };
     for person in people.iter().filter(|id| naming.contains(id)) {
         hears(*person, *person, false);
@@ -239,27 +261,25 @@ pub async fn audience(
         }
     }
     if !people_of.is_empty() {
-        let blocks: Vec<(UserId, UserId)> = block::Entity::find()
-            .select_only()
-            .columns([block::Column::BlockerId, block::Column::BlockedId])
+        let blocks: Vec<Block> = block::Entity::find()
             .filter(
                 block::Column::BlockerId
                     .is_in(people.iter().copied())
                     .or(block::Column::BlockedId.is_in(people.iter().copied())),
             )
-            .into_tuple()
+            .into_model()
             .all(db.read())
             .await?;
-        for (one, other) in blocks.into_iter().flat_map(|(one, other)| [(one, other), (other, one)]) {
-            if let Some(viewers) = audience.get_mut(&one) {
-                viewers.remove(&other);
+        for Block { blocker_id, blocked_id, since } in blocks {
+            if let Some(viewers) = audience.get_mut(&blocked_id) {
+                viewers.remove(&blocker_id);
+            }
+            if let Some(hears) = audience.get_mut(&blocker_id).and_then(|viewers| viewers.get_mut(&blocked_id)) {
+                hears.blocked_since = Some(since);
             }
         }
     }
-    let listed = |viewers: HashMap<UserId, bool>| {
-        viewers.into_iter().map(|(viewer_id, unasked)| Hears { viewer_id, unasked }).collect()
-    };
-    Ok(audience.into_iter().map(|(person, viewers)| (person, listed(viewers))).collect())
+    Ok(audience.into_iter().map(|(person, viewers)| (person, viewers.into_values().collect())).collect())
 }
 
 /// People who name others, and who are looked for in large groups at once; the bound of a statement's values.

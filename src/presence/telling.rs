@@ -4,6 +4,9 @@
 //! *now*, and tells those of their watchers who listen here. However often somebody came and went between two looks,
 //! they are told once, as they are then. A watcher whose outbox is half full is passed over and told later how
 //! things are by then: the other half is for what must not be lost.
+//!
+//! Who is blocked believes the blocker to be away, and hears no change of it. A watcher who was there before the block
+//! is told once that they are away, when they leave or the friendship ends: it would wonder else.
 
 use std::{
     cmp::Reverse,
@@ -13,7 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use entity::{UserId, user};
+use entity::{Timestamp, UserId, user};
 use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter};
@@ -75,6 +78,7 @@ pub struct Watcher {
     subscriber: Arc<Subscriber>,
     scope: Scope,
     group: Arc<Group>,
+    began_at: Timestamp,
     waiting: Mutex<Waiting>,
 }
 
@@ -88,6 +92,9 @@ struct Waiting {
     /// and are no news.
     #[expect(clippy::box_collection, reason = "as above")]
     first: Option<Box<HashMap<UserId, bool>>>,
+    /// Who has blocked its person since it began, and is taken to be away.
+    #[expect(clippy::box_collection, reason = "as above")]
+    away: Option<Box<HashSet<UserId>>>,
 }
 
 /// Watchers who share an execution.
@@ -122,6 +129,7 @@ impl Watchers {
         key: Arc<GroupKey>,
         operation: &Arc<Operation>,
         started: bool,
+        began_at: Timestamp,
     ) -> Option<Arc<Watcher>> {
         let mut registry = self.0.lock();
         // Whoever leaves says so first, and then comes here for this lock.
@@ -139,7 +147,8 @@ impl Watchers {
             subscriber: Arc::clone(subscriber),
             scope,
             group,
-            waiting: Mutex::new(Waiting { started, people: None, first: None }),
+            began_at,
+            waiting: Mutex::new(Waiting { started, people: None, first: None, away: None }),
         });
         if let Scope::Named(_) = watcher.scope {
             registry.naming.push(Arc::downgrade(&watcher));
@@ -255,6 +264,23 @@ impl Watcher {
     /// Whether it can be told of a change now.
     fn is_ready(&self) -> bool {
         self.waiting.lock().started && !self.subscriber.outbox.is_half_full()
+    }
+
+    /// Whether it takes somebody to be away who has blocked its person.
+    fn misses(&self, person: UserId) -> bool {
+        self.waiting.lock().away.as_ref().is_some_and(|away| away.contains(&person))
+    }
+
+    /// From now on somebody is away for it. Whether they were not so already.
+    fn miss(&self, person: UserId) -> bool {
+        self.waiting.lock().away.get_or_insert_default().insert(person)
+    }
+
+    /// From now on it knows how somebody is.
+    fn meet(&self, person: UserId) {
+        if let Some(away) = &mut self.waiting.lock().away {
+            away.remove(&person);
+        }
     }
 
     /// Whether how somebody is differs from what it was told at its beginning.
@@ -381,6 +407,8 @@ struct Telling {
     presence: WirePresence,
     group: Arc<Group>,
     watching: Vec<Arc<Watcher>>,
+    /// Whether it is for those whom they have blocked.
+    is_pretence: bool,
 }
 
 /// Gathers the watchers of one person who may hear of them: all, if it is news, else only those for whom it waited.
@@ -395,17 +423,33 @@ fn gather(
 ) {
     let watchers = &app.presence.watchers;
     let waited = |watcher: &Arc<Watcher>| late.get(&address(watcher)).is_some_and(|people| people.contains(&person));
-    let mut by_group: HashMap<usize, Vec<Arc<Watcher>>> = HashMap::new();
+    let mut by_group: HashMap<(usize, Option<Timestamp>), Vec<Arc<Watcher>>> = HashMap::new();
     for hears in hearing {
         for watcher in watchers.of(hears.viewer_id) {
-            if watcher.scope.covers(person, hears.unasked) && (is_news || waited(&watcher)) {
-                by_group.entry(address(&watcher.group)).or_default().push(watcher);
+            let waited = waited(&watcher);
+            if !watcher.scope.covers(person, hears.unasked) || !(is_news || waited) {
+                continue;
             }
+            if let Some(since) = hears.blocked_since {
+                // Who was away when it began, or comes only now, is away: that is no news.
+                if watcher.misses(person) || (!waited && since <= watcher.began_at) {
+                    continue;
+                }
+                if !waited && presence.is_online() {
+                    watcher.miss(person);
+                    continue;
+                }
+            }
+            by_group.entry((address(&watcher.group), hears.blocked_since)).or_default().push(watcher);
         }
     }
-    for watching in by_group.into_values() {
+    for ((_, blocked_since), watching) in by_group {
         let Some(group) = watching.first().map(|watcher| Arc::clone(&watcher.group)) else { continue };
-        tellings.push(Telling { person, presence: presence.clone(), group, watching });
+        let presence = match blocked_since {
+            Some(since) => presence.away_since(since),
+            None => presence.clone(),
+        };
+        tellings.push(Telling { person, presence, group, watching, is_pretence: blocked_since.is_some() });
     }
 }
 
@@ -419,13 +463,17 @@ async fn tell_all(app: &App, mut tellings: Vec<Telling>, n_left: usize) -> usize
     let n_left = n_left - tellings.len();
     let second = app.hub.second();
     let tell = async |telling: Telling| {
-        let Telling { person, presence, group, mut watching } = telling;
+        let Telling { person, presence, group, mut watching, is_pretence } = telling;
         let is_online = presence.is_online();
         watching.retain(|watcher| {
             if !watcher.is_ready() {
                 watchers.keep_for(watcher, person);
                 return false;
             }
+            if is_pretence {
+                return watcher.miss(person) && watcher.is_news(person, is_online);
+            }
+            watcher.meet(person);
             watcher.is_news(person, is_online)
         });
         if watching.is_empty() {

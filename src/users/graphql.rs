@@ -62,7 +62,7 @@ impl User {
     }
 
     /// Public and unique without regard to case: 3–32 of a–z, 0–9, `_` and `.`. Its owner can change it; remember the
-    /// `id`.
+    /// `id`. One that begins with `deleted.` is that of a deleted account.
     async fn username(&self) -> &str {
         &self.0.username
     }
@@ -89,7 +89,7 @@ impl User {
     }
 
     /// Whether they are there. Null unless this is the viewer, a friend, or someone who shares a group with the viewer,
-    /// and while one of the two has blocked the other.
+    /// and for whom the viewer has blocked. Being blocked does not show: somebody who is away looks the same.
     async fn presence(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<Presence>> {
         presence::graphql::of_user(ctx, self).await.map_err(Into::into).transpose()
     }

@@ -90,6 +90,7 @@ async fn group_of(world: &World, members: &[UserId]) -> ConversationId {
             joined_at: Set(now),
             last_read_sequence: Set(0),
             last_read_at: Set(None),
+            ..Default::default()
         });
         member::Entity::insert_many(rows).exec_without_returning(&database).await.expect("is written");
     }
@@ -189,7 +190,8 @@ story!(only_those_who_may_see_it_hear_of_it, |world| async {
         let query = "{ user(username: \"alice\") { id presence { status } } }";
         let user = who.ask(query, json!({})).await["user"].take();
         assert_eq!(user["id"], alice.id.as_str(), "{} sees her", who.name);
-        assert_eq!(user["presence"].is_null(), !sees, "{}: {user}", who.name);
+        // The blocked one is shown somebody who is away: see below.
+        assert_eq!(user["presence"].is_null(), !sees && who.name != "blocked", "{}: {user}", who.name);
         let socket = who.socket().await;
         let named = watch_named(&socket, &[&alice]);
         let unnamed = watch(&socket);
@@ -230,6 +232,82 @@ story!(only_those_who_may_see_it_hear_of_it, |world| async {
             assert_eq!(told, None, "to {}", who.name);
         }
     }
+});
+
+story!(who_is_blocked_sees_somebody_who_is_away, |world| async {
+    let server = world.server_with(no_grace()).await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let (blocked, mate) = tokio::join!(server.person("blocked"), server.person("mate"));
+    alice.befriend(&mate).await;
+    group_of(world, &[id(&alice), id(&bob), id(&blocked), id(&mate)]).await;
+    let here = alice.socket().await;
+    let sockets = tokio::join!(blocked.socket(), bob.socket(), mate.socket());
+    let (mut to_blocked, mut to_bob, mut to_mate) =
+        (watch_named(&sockets.0, &[&alice]), watch_named(&sockets.1, &[&alice]), watch_named(&sockets.2, &[&alice]));
+    for told in [&mut to_blocked, &mut to_bob, &mut to_mate] {
+        assert_eq!(short(&told.next().await), "alice ONLINE");
+    }
+    // A stranger, a friend, and one who is only a friend no more.
+    let before = alice_clock(&alice).await;
+    alice.to_user("blockUser", &blocked).await.ok();
+    alice.to_user("blockUser", &bob).await.ok();
+    alice.to_user("removeFriend", &mate).await.ok();
+    assert_eq!(seen(&mate, &alice).await["status"], "ONLINE");
+    assert!(seen(&alice, &blocked).await.is_null() && seen(&alice, &bob).await.is_null(), "she knows whom she blocked");
+    let (away, away_for_bob) = tokio::join!(seen(&blocked, &alice), seen(&bob, &alice));
+    for away in [&away, &away_for_bob] {
+        assert_eq!((&away["status"], &away["user"]["id"]), (&json!("OFFLINE"), &json!(alice.id)), "{away}");
+        assert!(DateTime::of(&away["lastSeenAt"]) >= before, "{away}");
+    }
+    let members = "{ viewer { conversations { nodes { ... on Group {
+        members { edges { node { username presence { status lastSeenAt } } } } } } } } }";
+    let of_alice = json!({"username": "alice", "presence": {"status": "OFFLINE", "lastSeenAt": away["lastSeenAt"]}});
+    assert!(blocked.ask(members, json!({})).await.to_string().contains(&of_alice.to_string()));
+
+    // To whom the end of the friendship is told, she is away from then on.
+    let told = to_bob.next().await;
+    assert_eq!((short(&told).as_str(), &told["lastSeenAt"]), ("alice OFFLINE", &away_for_bob["lastSeenAt"]));
+    assert_eq!(short(&to_mate.next().await), "alice ONLINE");
+    // To the others once she leaves, and never again.
+    let comes_and_goes = async |told: &mut Subscription| {
+        assert_eq!(short(&told.next().await), "alice OFFLINE");
+        let back = alice.socket().await;
+        assert_eq!(short(&told.next().await), "alice ONLINE");
+        drop(back);
+        assert_eq!(short(&told.next().await), "alice OFFLINE");
+    };
+    drop(here);
+    comes_and_goes(&mut to_mate).await;
+    let told = to_blocked.next().await;
+    assert_eq!((short(&told).as_str(), &told["lastSeenAt"]), ("alice OFFLINE", &away["lastSeenAt"]));
+    // Who looks only now is told the same, named or not.
+    let mut anew = [watch_named(&sockets.0, &[&alice]), watch(&sockets.0)];
+    for anew in &mut anew {
+        let told = anew.until(|told| told["user"]["id"] == alice.id.as_str()).await.pop().expect("alice");
+        assert_eq!((short(&told).as_str(), &told["lastSeenAt"]), ("alice OFFLINE", &away["lastSeenAt"]));
+    }
+    let back = alice.socket().await;
+    assert_eq!(short(&to_mate.next().await), "alice ONLINE");
+    drop(back);
+    comes_and_goes(&mut to_mate).await;
+    let (blocked_socket, bob_socket, _) = sockets;
+    let [named, unnamed] = &mut anew;
+    for told in [&mut to_blocked, &mut to_bob, named, unnamed] {
+        while let Some(told) = told.try_next(Duration::from_millis(300)).await {
+            assert_ne!(
+                told["user"]["id"],
+                alice.id.as_str(),
+                "she comes and goes, and nobody whom she blocked is told"
+            );
+        }
+    }
+    assert_eq!(seen(&blocked, &alice).await, away);
+    // And when all is well again, it is as it was.
+    alice.to_user("unblockUser", &blocked).await.ok();
+    let _back = alice.socket().await;
+    until_seen(&blocked, &alice, "ONLINE").await;
+    to_blocked.until(|told| short(told) == "alice ONLINE").await;
+    assert!(blocked_socket.is_open() && bob_socket.is_open());
 });
 
 story!(the_current_state_comes_first_and_once_for_each_person, |world| async {
