@@ -49,6 +49,12 @@ const N_RENDERING: usize = 16;
 const GATHERING: Duration = Duration::from_millis(250);
 /// Least time between two looks at whose typing is over.
 const ENDING: Duration = Duration::from_millis(20);
+/// How long the end of somebody's membership may be on its way to the conversation's topic, before it is looked for.
+const ON_THE_WAY: Duration = Duration::from_millis(50);
+/// How long it is waited for a listener who still reads what came before it.
+const CATCHING_UP: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOKING: Duration = Duration::from_millis(5);
 /// Events without a number that are held for one seat; past that its client is cut off and resumes.
 const MAX_HELD: usize = 256;
 
@@ -411,6 +417,13 @@ impl Topic {
         state.groups.values().any(sits)
     }
 
+    /// Whether a subscriber sits here and still reads the log.
+    fn is_muted(&self, subscriber: &Arc<Subscriber>) -> bool {
+        let muted =
+            |seat: &Seat| Arc::ptr_eq(&seat.subscriber, subscriber) && matches!(seat.hearing, Hearing::Muted(_));
+        self.state.lock().groups.values().any(|group| group.seats.lock().iter().any(muted))
+    }
+
     pub(super) fn dismiss(&self, subscriber: &Arc<Subscriber>) {
         self.state.lock().groups.retain(|_, group| {
             let mut seats = group.seats.lock();
@@ -536,6 +549,9 @@ impl Topic {
     /// Renders an event once for each group that hears it and puts it into the outboxes.
     async fn deliver(self: &Arc<Self>, delivery: &Arc<Delivery>) {
         let Some(hub) = self.hub.upgrade() else { return };
+        if let Event::ConversationRemoved { conversation_id } = delivery.event {
+            self.hear_out(&hub, conversation_id).await;
+        }
         self.cut(&hub, delivery);
         let groups: Vec<_> = {
             let state = self.state.lock();
@@ -560,6 +576,47 @@ impl Topic {
                     subscribe::join_later(hub, subscriber, conversation_id, after);
                 }
             }
+        }
+    }
+
+    /// Before the listeners of a person hear that they are out of a conversation: waits until they have heard what was
+    /// said in it before. Its own topic brings that, and may be late, above all without Redis; afterwards a client has
+    /// no place for it.
+    async fn hear_out(&self, hub: &Arc<Hub>, conversation_id: ConversationId) {
+        let Some(topic) = hub.topic(Key::Conversation(conversation_id)).filter(|topic| topic.is_ready()) else {
+            return;
+        };
+        let listeners: Vec<_> = {
+            let state = self.state.lock();
+            state.groups.values().flat_map(|group| group.subscribers()).collect()
+        };
+        let sits = || listeners.iter().any(|subscriber| topic.has(subscriber));
+        let started = Instant::now();
+        while sits() && started.elapsed() < ON_THE_WAY {
+            tokio::time::sleep(LOOKING).await;
+        }
+        // Not on its way, or they are back by now: their removal is in the log, so no more than what that has now.
+        let mut last = None;
+        while sits() {
+            if last.is_none() {
+                // Never closed.
+                let _turn = hub.turns.acquire().await;
+                match log::positions(hub.db(), &[conversation_id]).await {
+                    Ok(positions) => last = Some(positions.get(&conversation_id).copied().unwrap_or(0)),
+                    Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+                }
+                continue;
+            }
+            if topic.delivered() >= last {
+                // Who still reads the log comes to their removal there; not for ever, for others wait here.
+                let catches_up = || listeners.iter().any(|subscriber| topic.is_muted(subscriber));
+                if !catches_up() || started.elapsed() > CATCHING_UP {
+                    return;
+                }
+            } else if topic.position() < last {
+                topic.fell_behind();
+            }
+            tokio::time::sleep(LOOKING).await;
         }
     }
 

@@ -620,6 +620,36 @@ full_story!(a_group_on_one_process_is_heard_on_another_without_redis, |world| as
     heard_elsewhere(&a, &b).await;
 });
 
+full_story!(without_redis_who_is_removed_hears_all_of_before_and_then_that_they_are_out, |world| async {
+    let redis = Redis::private(world).await;
+    let options = || Options::default().redis(redis.url()).set("KITH_RECONCILE_SECONDS", "0.5");
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (alice, bob, _) = a.friends("alice", "bob").await;
+    let socket = bob.at(&b).socket().await;
+    let group = alice.create_group("The group").await;
+    alice.bring(&group, &bob).await;
+    let (mut hears, _) = socket.follow(None).await;
+    redis.freeze();
+    for round in 0..3 {
+        for n in 0..5 {
+            alice.send(&group, &format!("{round} {n}")).await;
+        }
+        alice.to_member("removeMember", &group, &bob).await.ok();
+        let heard = hears.until(|event| is_gone(event, &group)).await;
+        let said: Vec<&str> =
+            heard.iter().filter_map(|envelope| envelope["event"]["messageEdge"]["node"]["body"].as_str()).collect();
+        let sent: Vec<String> = (0..5).map(|n| format!("{round} {n}")).collect();
+        assert_eq!(said, sent, "all of it, before the end");
+        alice.bring(&group, &bob).await;
+        let since = hears.until(|event| conversation_is(event, &group, |group| group["viewerCanSend"] == true)).await;
+        assert!(
+            since.iter().all(|envelope| envelope["event"]["messageEdge"].is_null()),
+            "nothing of before: {since:?}"
+        );
+    }
+    redis.thaw();
+});
+
 full_story!(verbs_of_two_processes_at_once_leave_one_owner_or_no_group, |world| async {
     let (a, b) = (world.server().await, world.server().await);
     let (alice, bob, _) = a.friends("alice", "bob").await;
