@@ -1,6 +1,6 @@
 import { useState } from 'react';
 import type { GroupItemFragment, GroupMembersQuery, Role } from '../../gql/graphql';
-import { Badge, Confirm, CrownIcon, IconButton, inWords, Menu, MenuItem, MoreIcon, Notice, Pages, Section, usePages, useSubmit } from '../ui';
+import { Badge, Confirm, IconButton, inWords, Menu, MenuItem, MoreIcon, Notice, Pages, Section, usePages, useSubmit } from '../ui';
 import { PersonRow } from '../people/PersonRow';
 import { useGroups } from './actions';
 import { GROUP_MEMBERS } from './documents';
@@ -58,7 +58,7 @@ function MemberRow({ group, member, onPress, onChanged }: { group: GroupItemFrag
                 {may.includes('demote') && (
                   <MenuItem label={isSelf ? 'Give up being an admin' : 'Make a member'} onAction={() => void roleChange.submit('MEMBER')} />
                 )}
-                {may.includes('transfer') && <MenuItem label="Hand the group over" icon={<CrownIcon />} onAction={() => setAsks('transfer')} />}
+                {may.includes('transfer') && <MenuItem label="Hand the group over" onAction={() => setAsks('transfer')} />}
                 {may.includes('remove') && <MenuItem label="Remove from the group" danger onAction={() => setAsks('remove')} />}
               </Menu>
             )}

@@ -15,7 +15,7 @@ export function Find({ onPerson }: { onPerson(userId: string): void }) {
   return (
     <div className={styles.stack}>
       <Section title="Search">
-        <SearchField label="Search for people" placeholder="The beginning of a username" value={text} onChange={setText} maxLength={33} autoCapitalize="none" />
+        <SearchField label="Search for people" placeholder="How a username begins" value={text} onChange={setText} maxLength={33} autoCapitalize="none" />
         {query && <Results key={query} query={query} onPerson={onPerson} />}
       </Section>
       <Section title="Invite by username" lead="Who does not want to be found can be invited all the same, by their exact username.">

@@ -121,7 +121,6 @@ export const DeviceIcon = icon(
     <path d="M7 16.5h6M10 13v3.5" />
   </>,
 );
-export const CrownIcon = icon(<path d="M3.25 6.25 6.5 9.5 10 4l3.5 5.5 3.25-3.25L15.5 15h-11z" />);
 export const ArrowDownIcon = icon(<path d="M10 4v12M5 11l5 5 5-5" />);
 
 /** The mark: two rings that hold each other. */
