@@ -1,7 +1,7 @@
 // What is known here of the server's graph, kept true by answers and events.
-import { type Cache, type CacheExchangeOpts, cacheExchange } from '@urql/exchange-graphcache';
+import { type Cache, type CacheExchangeOpts, cacheExchange, type UpdateResolver } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
-import type { EventsSubscription, MessageItemFragment, SendMessageMutation } from '../../gql/graphql';
+import type { EventsSubscription, MessageItemFragment, MissedMessagesQuery, SendMessageMutation } from '../../gql/graphql';
 import schema from '../../gql/schema.json';
 import { graphql } from '../../gql';
 import { optimistic } from './optimistic';
@@ -37,10 +37,17 @@ export interface Heard {
   typing(event: Of<'TypingEvent'>): void;
   /** Messages are missing between those that are cached and this one. */
   gap(message: MessageItemFragment): void;
+  /** Somebody came, went, or has another role. */
+  membership(conversationId: string): void;
 }
 
 export function cacheFor(heard: Heard) {
   const none = () => null;
+  const missed: UpdateResolver = (result, { after }, cache) => {
+    if (!after) return;
+    const { edges } = (result as NonNullable<MissedMessagesQuery['conversation']>).messages;
+    for (const { node } of edges) append(node, cache, heard.gap);
+  };
   const pages = { messages: relayPagination(), members: relayPagination() };
   const options: Partial<CacheExchangeOpts> = {
     schema: schema as CacheExchangeOpts['schema'],
@@ -95,6 +102,8 @@ export function cacheFor(heard: Heard) {
     },
     optimistic,
     updates: {
+      DirectConversation: { messages: missed },
+      Group: { messages: missed },
       Mutation: {
         sendMessage: (result, _variables, cache) => {
           const edge = (result as SendMessageMutation).sendMessage.messageEdge;
@@ -138,8 +147,9 @@ function apply(event: Event, cache: Cache, heard: Heard): void {
     case 'MemberChanged':
     case 'MemberRemoved':
       for (const __typename of CONVERSATIONS) {
-        forget(cache, { __typename, id: event.conversationId }, 'members', 'memberCount');
+        forget(cache, { __typename, id: event.conversationId }, 'members');
       }
+      heard.membership(event.conversationId);
       return;
     case 'FriendshipChanged':
       forget(cache, viewer(cache), 'friends', 'blockedUsers');

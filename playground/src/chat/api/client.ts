@@ -8,7 +8,7 @@ import { httpUrl } from '../../shared/server';
 import { cacheFor } from './cache';
 import { Connection } from './connection';
 import { inOrder } from './inOrder';
-import { NewestMessages } from './documents';
+import { Membership, MissedMessages, NewestMessages } from './documents';
 import { forward, listen } from './live';
 import { Outbox } from './outbox';
 import { openSocket } from './socket';
@@ -28,18 +28,25 @@ export interface Kith {
 
 /** What is missing may be on its way: an answer can overtake an event by so much. */
 const GAP_PATIENCE_MS = 300;
+/** So many pages at most are fetched to close a gap. */
+const MOST_PAGES = 50;
 
 /** `fetchAnew` throws everything that is cached away, by making another one of these. */
 export function createKith(account: Account, fetchAnew: () => void, signedOut: () => void): Kith {
   const connection = new Connection();
   const typists = new Typists();
   const socket = openSocket(account.id, connection, signedOut);
-  // Asks for the newest messages of a conversation, unless the missing ones have come by themselves.
+  // Asks for what is missing, unless it has come by itself meanwhile.
   const mendGap = ({ conversation: { id }, sequence }: MessageItemFragment) =>
-    setTimeout(() => {
-      const known = client.readQuery(NewestMessages, { id })?.data?.conversation?.messages.edges.at(-1)?.node.sequence ?? 0;
-      if (known < sequence) void client.query(NewestMessages, { id }, { requestPolicy: 'network-only' }).toPromise();
+    setTimeout(async () => {
+      for (let pages = 0; pages < MOST_PAGES; pages++) {
+        const edges = client.readQuery(NewestMessages, { id })?.data?.conversation?.messages.edges ?? [];
+        const newest = [...edges].sort((one, other) => one.node.sequence - other.node.sequence).at(-1);
+        if (!newest || newest.node.sequence >= sequence) return;
+        await client.query(MissedMessages, { id, after: newest.cursor }, { requestPolicy: 'network-only' }).toPromise();
+      }
     }, GAP_PATIENCE_MS);
+  const membership = (id: string) => void client.query(Membership, { id }, { requestPolicy: 'network-only' }).toPromise();
   const client: Client = new Client({
     url: httpUrl.href,
     preferGetMethod: false,
@@ -50,7 +57,7 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
       return fetch(address, { ...options, signal });
     },
     exchanges: [
-      cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: mendGap }),
+      cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: mendGap, membership }),
       retryExchange({
         initialDelayMs: 500,
         maxDelayMs: 15_000,

@@ -203,7 +203,7 @@ export const SendMessage = graphql(`
   }
 `);
 
-/** The page that the list of messages begins with. */
+/** The messages that the list begins with, as they are cached. */
 export const NewestMessages = graphql(`
   query NewestMessages($id: ID!) {
     conversation(id: $id) {
@@ -212,13 +212,41 @@ export const NewestMessages = graphql(`
         edges {
           cursor
           node {
+            id
+            sequence
+          }
+        }
+      }
+    }
+  }
+`);
+
+/** What follows a message; the cache puts it at the end of that list. */
+export const MissedMessages = graphql(`
+  query MissedMessages($id: ID!, $after: String!) {
+    conversation(id: $id) {
+      id
+      messages(first: 100, after: $after) {
+        edges {
+          cursor
+          node {
             ...MessageItem
           }
         }
-        pageInfo {
-          hasPreviousPage
-          startCursor
-        }
+      }
+    }
+  }
+`);
+
+/** What changes about a group when somebody comes, goes, or has another role. */
+export const Membership = graphql(`
+  query Membership($id: ID!) {
+    conversation(id: $id) {
+      id
+      viewerCanSend
+      ... on Group {
+        memberCount
+        viewerRole
       }
     }
   }
