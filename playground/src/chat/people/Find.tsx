@@ -21,7 +21,7 @@ export function Find({ onPerson }: { onPerson(userId: string): void }) {
       <Section title="Invite by username" lead="Who does not want to be found can be invited all the same, by their exact username.">
         <InviteByUsername />
       </Section>
-      <Section title="Invite by mail" lead="They get a mail with a link. It says nothing to you of whether they are here already.">
+      <Section title="Invite by mail" lead="They get a mail with a link. You are not told whether they are here already.">
         <InviteByEmail />
       </Section>
     </div>

@@ -98,5 +98,9 @@ function Face({ invite: { kind, group, inviter, invitee }, isIncoming, name }: {
   if (isIncoming && kind === 'GROUP') return <Avatar id={group?.id ?? name} name={name} isGroup />;
   const person = isIncoming ? inviter : invitee;
   if (person) return <Avatar id={person.id} name={person.displayName} presence={person.presence?.status} />;
-  return <MailIcon />;
+  return (
+    <span className={styles.mail}>
+      <MailIcon />
+    </span>
+  );
 }
