@@ -28,6 +28,21 @@ pub struct Model {
     /// Only ever moves forward.
     pub last_read_sequence: i64,
     pub last_read_at: Option<Timestamp>,
+    /// Direct conversations that are closed: how far the other is shown that they had read, at the end of the friendship.
+    #[serde(default)]
+    pub shown_read_sequence: Option<i64>,
+    #[serde(default)]
+    pub shown_read_at: Option<Timestamp>,
+}
+
+impl Model {
+    /// How far they have read and when, as others are shown it.
+    pub fn shown_read(&self) -> (i64, Option<Timestamp>) {
+        match self.shown_read_sequence {
+            Some(sequence) => (sequence, self.shown_read_at),
+            None => (self.last_read_sequence, self.last_read_at),
+        }
+    }
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -49,6 +49,7 @@ pub async fn open_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -
         joined_at: Set(now),
         last_read_sequence: Set(0),
         last_read_at: Set(None),
+        ..Default::default()
     });
     member::Entity::insert_many(members).exec_without_returning(tx.db()).await?;
     for user_id in [one, other] {
@@ -79,7 +80,8 @@ pub async fn lock_all_of(tx: &Transaction<'_>, user_id: UserId) -> Result<(), Er
     Ok(())
 }
 
-/// Moves the viewer's read position forward; never back. A sequence past the newest message means the newest.
+/// Moves the viewer's read position forward; never back. A sequence past the newest message means the newest. In a
+/// closed conversation the viewer alone sees it.
 pub async fn mark_read(app: &App, reader: &Reader, sequence: i32) -> Outcome<()> {
     use member::Column;
     if sequence < 0 {
@@ -173,6 +175,15 @@ async fn set_open(tx: &mut Transaction<'_>, id: ConversationId, open: bool) -> R
     conversation::Entity::update_many()
         .col_expr(Column::Open, Expr::value(open))
         .filter(Column::Id.eq(id))
+        .exec(tx.db())
+        .await?;
+    // What the two see of each other's reading stays as it is now, or goes on.
+    use member::Column as Member;
+    let as_read = |column: Member| if open { Expr::value(Option::<i64>::None) } else { Expr::col(column).into() };
+    member::Entity::update_many()
+        .col_expr(Member::ShownReadSequence, as_read(Member::LastReadSequence))
+        .col_expr(Member::ShownReadAt, as_read(Member::LastReadAt))
+        .filter(Member::ConversationId.eq(id))
         .exec(tx.db())
         .await?;
     tx.record(id, Event::ConversationChanged { conversation_id: id }).await?;

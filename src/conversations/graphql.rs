@@ -470,33 +470,36 @@ pub struct MemberEdge {
 #[derive(Clone, Copy)]
 struct ReadPosition {
     user_id: UserId,
-    sequence: i64,
-    read_at: Option<Timestamp>,
+    own: (i64, Option<Timestamp>),
+    /// To others.
+    shown: (i64, Option<Timestamp>),
 }
 
 #[ComplexObject]
 impl MemberEdge {
     /// Sequence of the newest message this member has read; 0 when none. This is the read receipt: of others it is also
-    /// 0 when they send none, and when the viewer wants none (`viewer.readReceipts`).
+    /// 0 when they send none, and when the viewer wants none (`viewer.readReceipts`). That of a former friend stays where
+    /// it was when the friendship ended.
     async fn last_read_sequence(&self, ctx: &Context<'_>) -> async_graphql::Result<i32> {
-        Ok(if self.read.is_shown(ctx).await? { int(self.read.sequence) } else { 0 })
+        Ok(int(self.read.for_viewer(ctx).await?.0))
     }
 
     /// When they read it; null when `lastReadSequence` is 0.
     async fn last_read_at(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<DateTime>> {
-        let shown = self.read.is_shown(ctx).await.map(|is_shown| self.read.read_at.filter(|_| is_shown));
-        shown.map(|read_at| read_at.map(DateTime::from)).map_err(Into::into).transpose()
+        let read = self.read.for_viewer(ctx).await;
+        read.map(|(_, read_at)| read_at.map(DateTime::from)).map_err(Into::into).transpose()
     }
 }
 
 impl ReadPosition {
-    async fn is_shown(self, ctx: &Context<'_>) -> Result<bool, Error> {
+    async fn for_viewer(self, ctx: &Context<'_>) -> Result<(i64, Option<Timestamp>), Error> {
         let viewer_id = viewer(ctx)?.user_id();
         if viewer_id == self.user_id {
-            return Ok(true);
+            return Ok(self.own);
         }
         let wants = loaders(ctx).load_many(vec![Receipts(viewer_id), Receipts(self.user_id)]).await?;
-        Ok([viewer_id, self.user_id].iter().all(|id| wants.get(&Receipts(*id)).copied().unwrap_or(false)))
+        let is_shown = [viewer_id, self.user_id].iter().all(|id| wants.get(&Receipts(*id)).copied().unwrap_or(false));
+        Ok(if is_shown { self.shown } else { (0, None) })
     }
 }
 
@@ -514,7 +517,11 @@ impl MemberEdge {
             node,
             role: row.role.into(),
             joined_at: row.joined_at.into(),
-            read: ReadPosition { user_id: row.user_id, sequence: row.last_read_sequence, read_at: row.last_read_at },
+            read: ReadPosition {
+                user_id: row.user_id,
+                own: (row.last_read_sequence, row.last_read_at),
+                shown: row.shown_read(),
+            },
         }
     }
 }
@@ -549,13 +556,15 @@ pub(crate) async fn read_by(
 ) -> Result<UserConnection, Error> {
     let page = page.resolve::<Uuid>(Direction::Forward)?;
     let loaders = loaders(ctx);
-    if !loaders.load(Receipts(viewer(ctx)?.user_id())).await?.unwrap_or(false) {
+    let viewer_id = viewer(ctx)?.user_id();
+    if !loaders.load(Receipts(viewer_id)).await?.unwrap_or(false) {
         return Ok(UserConnection::new(Vec::new(), false, false));
     }
     let key = ReadersPage {
         conversation_id,
         sequence,
         sender_id,
+        viewer_id,
         backward: page.direction == Direction::Backward,
         limit: page.limit(),
         after: page.after.map(UserId),

@@ -129,6 +129,8 @@ impl MemberPage {
             Column::JoinedAt,
             Column::LastReadSequence,
             Column::LastReadAt,
+            Column::ShownReadSequence,
+            Column::ShownReadAt,
         ])
         .from(member::Entity)
         .and_where(Column::ConversationId.eq(self.conversation_id))
@@ -282,12 +284,14 @@ pub async fn wants_receipts(db: &impl ConnectionTrait, user_id: UserId) -> Resul
 }
 
 /// A page of those who have read a message, by user id: the members who send read receipts and whose read position has
-/// reached it, without its sender.
+/// reached it, without its sender. A former friend's is where it was at the end of the friendship.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ReadersPage {
     pub conversation_id: ConversationId,
     pub sequence: i64,
     pub sender_id: UserId,
+    /// Who asks: their own read position goes on.
+    pub viewer_id: UserId,
     pub backward: bool,
     pub limit: u64,
     pub after: Option<UserId>,
@@ -298,6 +302,13 @@ impl ReadersPage {
     fn select(&self, number: usize) -> SelectStatement {
         use member::Column;
         let member = |column: Column| Expr::col((member::Entity, column));
+        let goes_on = Condition::all()
+            .add(member(Column::ShownReadSequence).is_null().or(member(Column::UserId).eq(self.viewer_id)))
+            .add(member(Column::LastReadSequence).gte(self.sequence))
+            .add(member(Column::LastReadAt).is_not_null());
+        let has_stopped = Condition::all()
+            .add(member(Column::ShownReadSequence).gte(self.sequence))
+            .add(member(Column::ShownReadAt).is_not_null());
         let mut page = Query::select();
         page.expr_as(Expr::val(number as i64), Alias::new("page_number"))
             .column((member::Entity, Column::UserId))
@@ -307,8 +318,7 @@ impl ReadersPage {
                 Expr::col((account::Entity, account::Column::UserId)).equals((member::Entity, Column::UserId)),
             )
             .and_where(member(Column::ConversationId).eq(self.conversation_id))
-            .and_where(member(Column::LastReadSequence).gte(self.sequence))
-            .and_where(member(Column::LastReadAt).is_not_null())
+            .cond_where(Condition::any().add(goes_on).add(has_stopped))
             .and_where(member(Column::UserId).ne(self.sender_id))
             .and_where(Expr::col((account::Entity, account::Column::ReadReceipts)).eq(true))
             .and_where_option(self.after.map(|after| member(Column::UserId).gt(after)))
@@ -370,6 +380,8 @@ mod tests {
                 joined_at: Timestamp(0),
                 last_read_sequence: 0,
                 last_read_at: None,
+                shown_read_sequence: None,
+                shown_read_at: None,
             })
             .collect();
         let rows = members.iter().map(|member| member.clone().into_active_model());

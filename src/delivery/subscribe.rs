@@ -443,6 +443,9 @@ impl Start {
                     return Err(Stop::PutOut);
                 }
                 has_moved |= topic::moves_state(&delivery.event, Some(self.subscriber.viewer.user_id()));
+                if !self.subscriber.may_hear(&delivery.event) {
+                    continue;
+                }
                 if let Some(root) = topic::root(&self.hub, ear, delivery, watermark) {
                     let renderer = renderer.get_or_insert_with(|| Renderer::new(Arc::clone(&self.operation)));
                     self.put(renderer.render_surely(root).await?).await?;
@@ -469,7 +472,7 @@ impl Start {
 /// Whether an event ends the delivery of a conversation to somebody.
 pub(super) fn is_out(event: &Event, viewer_id: UserId) -> bool {
     match event {
-        Event::MemberRemoved { user_id, .. } => *user_id == viewer_id,
+        Event::MemberRemoved { user_id, early, .. } => *user_id == viewer_id && !early,
         Event::ConversationDeleted { .. } => true,
         _ => false,
     }

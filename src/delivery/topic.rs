@@ -104,9 +104,14 @@ impl Subscriber {
         let _ = self.receipts.compare_exchange(RECEIPTS_UNKNOWN, found, Ordering::AcqRel, Ordering::Acquire);
     }
 
-    /// Whether it is told an event. Read positions are only for those who want read receipts.
+    /// Whether it is told an event. Read positions are only for those who want read receipts; their own removal is told
+    /// to nobody in this way, and not before its time.
     pub(super) fn may_hear(&self, event: &Event) -> bool {
-        !matches!(event, Event::ReadMoved { .. }) || self.receipts.load(Ordering::Acquire) == RECEIPTS_ON
+        match event {
+            Event::ReadMoved { .. } => self.receipts.load(Ordering::Acquire) == RECEIPTS_ON,
+            Event::MemberRemoved { user_id, early: true, .. } => *user_id != self.viewer.user_id(),
+            _ => true,
+        }
     }
 
     fn offer(&self, payload: &Bytes) {
@@ -916,7 +921,7 @@ pub fn wire_event(epoch: &str, delivery: &Delivery) -> Option<WireEvent> {
             conversation_id: member.conversation_id.encode(),
             member_edge: MemberEdge::new(member, User::new(Arc::clone(user))),
         }),
-        Event::MemberRemoved { conversation_id, user_id } => WireEvent::MemberRemoved(MemberRemoved {
+        Event::MemberRemoved { conversation_id, user_id, .. } => WireEvent::MemberRemoved(MemberRemoved {
             conversation_id: conversation_id.encode(),
             user_id: user_id.encode(),
         }),

@@ -332,11 +332,12 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
                         Event::MemberChanged { member: Arc::new(member.clone()), user: Arc::clone(user) }
                     }
                     // They have left since.
-                    None => Event::MemberRemoved { conversation_id, user_id },
+                    None => Event::MemberRemoved { conversation_id, user_id, early: true },
                 })
             }
             event::Kind::MemberRemoved => {
-                Some(Event::MemberRemoved { conversation_id: row.conversation_id?, user_id: row.user_id? })
+                let (conversation_id, user_id) = (row.conversation_id?, row.user_id?);
+                Some(Event::MemberRemoved { conversation_id, user_id, early: false })
             }
             event::Kind::ConversationDeleted => {
                 Some(Event::ConversationDeleted { conversation_id: row.conversation_id? })
@@ -346,12 +347,12 @@ async fn deliveries(db: &Db, rows: Vec<event::Model>) -> Result<Vec<Delivery>, E
             }
             event::Kind::ReadMoved => {
                 let (conversation_id, user_id) = (row.conversation_id?, row.user_id?);
-                let member = members.get(&(conversation_id, user_id))?;
+                let (sequence, read_at) = members.get(&(conversation_id, user_id))?.shown_read();
                 Some(Event::ReadMoved {
                     conversation_id,
                     user: Arc::clone(users.get(&user_id)?),
-                    sequence: member.last_read_sequence,
-                    read_at: member.last_read_at?,
+                    sequence,
+                    read_at: read_at?,
                     hidden: !wants_receipts(user_id),
                 })
             }

@@ -60,7 +60,13 @@ pub enum Event {
     /// Somebody joined, or has another role.
     MemberChanged { member: Arc<member::Model>, user: Arc<user::Model> },
     /// Somebody left or was removed. Nothing with a higher number is for them.
-    MemberRemoved { conversation_id: ConversationId, user_id: UserId },
+    MemberRemoved {
+        conversation_id: ConversationId,
+        user_id: UserId,
+        /// Read in the log in place of a change of somebody who is gone since: their removal has a higher number.
+        #[serde(default)]
+        early: bool,
+    },
     /// The group was deleted.
     ConversationDeleted { conversation_id: ConversationId },
     /// A read position moved forward.

@@ -136,6 +136,8 @@ pub(super) async fn insert_member(
         joined_at: now,
         last_read_sequence: group.sequence,
         last_read_at: None,
+        shown_read_sequence: None,
+        shown_read_at: None,
     };
     member::Entity::insert(row.clone().into_active_model()).exec_without_returning(tx.db()).await?;
     Ok(row)

@@ -154,6 +154,7 @@ async fn a_full_group_takes_nobody_and_everybody_hears_of_its_end() {
                 joined_at: Set(now),
                 last_read_sequence: Set(0),
                 last_read_at: Set(None),
+                ..Default::default()
             });
             member::Entity::insert_many(members).exec_without_returning(app.db.writer()).await.expect("members");
         }

@@ -242,6 +242,57 @@ async fn receipts_are_switched(a: &Server, b: &Server) {
     }
 }
 
+story!(reading_on_after_the_end_of_a_friendship_does_not_show, |world| async {
+    let server = world.server().await;
+    let alice = server.person("alice").await;
+    for (name, ending) in [("bob", "removeFriend"), ("carol", "blockUser")] {
+        let other = server.person(name).await;
+        let conversation = alice.befriend(&other).await;
+        let other_socket = other.socket().await;
+        let (mut hears, _) = other_socket.follow(None).await;
+        let mut sent = Vec::new();
+        for n in 1..=4 {
+            sent.push(other.send(&conversation, &format!("Message {n}.")).await);
+        }
+        alice.mark_read(&conversation, 2).await.ok();
+        let receipt = |event: &Value| event["__typename"] == "ReadReceipt";
+        let cursor = hears.until(receipt).await.pop().expect("a receipt")["cursor"].take();
+        assert_eq!(position(&other, &alice, &conversation).await, (2, true));
+        alice.mark_read(&conversation, 3).await.ok();
+        hears.until(receipt).await;
+        alice.to_user(ending, &other).await.ok();
+
+        alice.mark_read(&conversation, 4).await.ok();
+        assert_eq!(alice.conversation(&conversation, "unreadCount").await["unreadCount"], 0);
+        assert_eq!(position(&alice, &alice, &conversation).await, (4, true), "she sees her own");
+        assert_eq!(read_by(&alice, &sent[3]).await, ["alice"]);
+        assert_eq!(position(&other, &alice, &conversation).await, (3, true), "{name} sees what was");
+        assert_eq!(read_by(&other, &sent[2]).await, ["alice"]);
+        assert!(read_by(&other, &sent[3]).await.is_empty());
+        let query = "subscription($after: String) { events(after: $after) { event { __typename
+            ... on ReadReceipt { sequence user { id } } } } }";
+        let mut replay = other_socket.subscribe(query, json!({"after": cursor}));
+        let replayed = replay.until(|event| event["__typename"] == "CaughtUp").await;
+        let sequences: Vec<&Value> = replayed
+            .iter()
+            .map(|envelope| &envelope["event"])
+            .filter(|event| receipt(event))
+            .map(|event| &event["sequence"])
+            .collect();
+        assert!(sequences.iter().all(|sequence| **sequence == 3) && !sequences.is_empty(), "{replayed:?}");
+
+        if ending == "blockUser" {
+            alice.to_user("unblockUser", &other).await.ok();
+        }
+        alice.befriend(&other).await;
+        assert_eq!(position(&other, &alice, &conversation).await, (4, true), "friends again, it goes on");
+        assert_eq!(read_by(&other, &sent[3]).await, ["alice"]);
+        let more = other.send(&conversation, "Message 5.").await;
+        alice.mark_read(&conversation, sequence(&more)).await.ok();
+        assert_eq!(position(&other, &alice, &conversation).await, (5, true));
+    }
+});
+
 story!(who_wants_no_receipts_sends_none_and_sees_none, |world| async {
     let server = world.server().await;
     receipts_are_switched(&server, &server).await;
