@@ -11,7 +11,7 @@ import { Relation } from './Relation';
 /** Looking for people, and inviting those who cannot be found. */
 export function Find({ onPerson }: { onPerson(userId: string): void }) {
   const [text, setText] = useState('');
-  const query = useSettled(text.trim().replace(/^@/, ''));
+  const query = useSettled(text.trim().replace(/^@/, '').slice(0, 32));
   return (
     <div className={styles.stack}>
       <Section title="Search">

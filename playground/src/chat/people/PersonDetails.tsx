@@ -66,7 +66,7 @@ function Actions({ person, onClose }: { person: PersonFragment; onClose?: () => 
       <div className={styles.actions}>
         {conversation && (
           <Button kind={conversation.viewerCanSend ? 'primary' : 'plain'} onPress={() => go(conversationHash(conversation.id))}>
-            <ChatIcon size={18} /> {conversation.viewerCanSend ? 'Message' : 'Read what you wrote to each other'}
+            <ChatIcon size={18} /> {conversation.viewerCanSend ? 'Message' : 'Read your messages'}
           </Button>
         )}
         {relationship === 'NONE' && (
