@@ -46,7 +46,9 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
         await client.query(MissedMessages, { id, after: newest.cursor }, { requestPolicy: 'network-only' }).toPromise();
       }
     }, GAP_PATIENCE_MS);
-  const membership = (id: string) => void client.query(Membership, { id }, { requestPolicy: 'network-only' }).toPromise();
+  // Later: it is asked for while the cache applies an event, and the cache cannot be entered twice.
+  const membership = (id: string) =>
+    setTimeout(() => void client.query(Membership, { id }, { requestPolicy: 'network-only' }).toPromise());
   const client: Client = new Client({
     url: httpUrl.href,
     preferGetMethod: false,
