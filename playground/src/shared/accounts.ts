@@ -164,6 +164,8 @@ async function refresh(account: Account): Promise<Account> {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ query: stringifyDocument(REFRESH), variables }),
+    // On a dead network nobody else is to wait for this for ever.
+    signal: AbortSignal.timeout(15_000),
   });
   const { data } = (await response.json()) as { data?: RefreshMutation | null };
   // The server is away or busy: nothing was used up, and the next try may succeed.
