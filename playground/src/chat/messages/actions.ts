@@ -47,24 +47,30 @@ const DELETE = graphql(`
   }
 `);
 
+graphql(`
+  fragment Reacted on MessagePayload {
+    messageEdge {
+      node {
+        id
+        reactions {
+          emoji
+          count
+          viewerHasReacted
+        }
+      }
+    }
+    userErrors {
+      code
+      message
+      field
+    }
+  }
+`);
+
 const ADD_REACTION = graphql(`
   mutation AddReaction($input: ReactionInput!) {
     addReaction(input: $input) {
-      messageEdge {
-        node {
-          id
-          reactions {
-            emoji
-            count
-            viewerHasReacted
-          }
-        }
-      }
-      userErrors {
-        code
-        message
-        field
-      }
+      ...Reacted
     }
   }
 `);
@@ -72,21 +78,7 @@ const ADD_REACTION = graphql(`
 const REMOVE_REACTION = graphql(`
   mutation RemoveReaction($input: ReactionInput!) {
     removeReaction(input: $input) {
-      messageEdge {
-        node {
-          id
-          reactions {
-            emoji
-            count
-            viewerHasReacted
-          }
-        }
-      }
-      userErrors {
-        code
-        message
-        field
-      }
+      ...Reacted
     }
   }
 `);
