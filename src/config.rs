@@ -415,7 +415,7 @@ fn parse_smtp_url(text: &str) -> Result<SecretString, String> {
         return Ok(SecretString::default());
     }
     // What is wrong with it is not repeated: it holds a password.
-    let is_known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "smtp" | "smtps"));
+    let is_known = Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "smtp" | "smtps") && url.port() != Some(0));
     if !is_known || AsyncSmtpTransport::<Tokio1Executor>::from_url(text).is_err() {
         return Err("expected smtp://[USER:PASSWORD@]HOST[:PORT][?tls=required] or smtps://…".into());
     }
@@ -559,6 +559,8 @@ mod tests {
             &["--federation", "on", "--trusted-documents", "d"],
             &["--smtp-url", "http://mail.example"],
             &["--smtp-url", "smtp://mail.example?tls=perhaps", "--mail-from", "a@b.example"],
+            &["--smtp-url", "smtp://mail.example:0"],
+            &["--smtp-url", "smtps://mail.example:0"],
             &["--mail-from", "nobody"],
             &["--mail-from", "Kith <kith@app.example>\r\nBcc: eve@example.com"],
             &["--public-url", "app.example"],

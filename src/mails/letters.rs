@@ -91,7 +91,8 @@ pub fn invite(config: &MailConfig, invitation: &Invitation, token: &str) -> Resu
         .map_or_else(String::new, |until| until.format("%-d %B %Y").to_string());
     let (inviter, username, group) = (&*invitation.inviter, &*invitation.username, invitation.group.as_deref());
     // However its lines end: a lone CR would let words pass for ours in plain text.
-    let note: Vec<&str> = invitation.note.as_deref().map_or_else(Vec::new, |note| note.split(['\n', '\r']).collect());
+    let note = invitation.note.as_ref().map(|note| note.replace("\r\n", "\n"));
+    let note: Vec<&str> = note.as_deref().map_or_else(Vec::new, |note| note.split(['\n', '\r']).collect());
     let note: &[&str] = &note;
     Letter::of(
         &format!("{inviter} invites you"),
@@ -139,8 +140,8 @@ mod tests {
         assert!(letter.html.contains("&#60;script&#62;alert(1)"), "{}", letter.html);
         assert!(letter.html.contains("href=\"http://localhost:8000/invite?token=tok_en-1\""), "{}", letter.html);
         assert!(letter.text.contains("\nhttp://localhost:8000/invite?token=tok_en-1\n"), "{}", letter.text);
-        assert!(letter.text.contains("\n> It's me!\n"), "{}", letter.text);
-        assert!(letter.text.contains("\n> <a href=\"https://bad.example\">Click</a>\n"), "{}", letter.text);
+        let quoted = "\n> It's me!\n> <a href=\"https://bad.example\">Click</a>\n> \n> Bye\n";
+        assert!(letter.text.contains(quoted), "{}", letter.text);
         assert!(letter.text.contains("until 14 November 2023"), "{}", letter.text);
         assert!(!letter.text.contains('\r'));
     }

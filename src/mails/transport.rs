@@ -8,10 +8,14 @@ use std::{
     time::Duration,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use entity::MailId;
 use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor,
-    message::{Mailbox, MultiPart},
+    message::{
+        Mailbox, MultiPart,
+        header::{HeaderName, HeaderValue},
+    },
     transport::smtp::{self, PoolConfig},
 };
 use secrecy::ExposeSecret;
@@ -21,6 +25,9 @@ use crate::{config::MailConfig, error::Error};
 
 /// How long a mail server may take to connect, and to answer a command.
 const COMMAND_LIMIT: Duration = Duration::from_secs(10);
+
+/// Bytes of text in one encoded word of a header.
+const ENCODED_BYTES: usize = 45;
 
 /// Where letters go.
 pub struct Transport {
@@ -98,11 +105,30 @@ impl Transport {
         Message::builder()
             .from(self.from.clone())
             .to(Mailbox::new(None, to))
-            .subject(letter.subject)
+            .raw_header(subject(letter.subject))
             .message_id(Some(format!("<{}@{domain}>", id.0)))
             .multipart(MultiPart::alternative_plain_html(letter.text, letter.html))
             .map_err(|error| Trouble::for_good(format!("it is no mail: {error}")))
     }
+}
+
+/// The header of a subject. What looks like an encoded word already (`=?utf-8?q?…?=`) would pass as it is, and be read as
+/// something else: then all of it is encoded.
+fn subject(text: String) -> HeaderValue {
+    let name = HeaderName::new_from_ascii_str("Subject");
+    if !text.contains("=?") {
+        return HeaderValue::new(name, text);
+    }
+    let mut words: Vec<String> = Vec::new();
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        // An encoded word has at most 75 characters, and only whole characters in it.
+        let (part, others) = rest.split_at(rest.floor_char_boundary(ENCODED_BYTES));
+        words.push(format!("=?utf-8?b?{}?=", BASE64_STANDARD.encode(part)));
+        rest = others;
+    }
+    let encoded = words.join("\r\n ");
+    HeaderValue::dangerous_new_pre_encoded(name, text, encoded)
 }
 
 /// An address as mail servers know it: its domain in ASCII.
@@ -117,7 +143,7 @@ fn trouble_of(error: &smtp::Error) -> Trouble {
     let Some(status) = error.status() else {
         let cause = match error {
             error if error.is_timeout() => "the mail server does not answer in time",
-            error if error.is_tls() => "the mail server cannot be spoken to by TLS",
+            error if is_about_tls(error) => "the mail server cannot be spoken to by TLS, or not be trusted",
             error if error.is_client() => "the mail server cannot be told of it",
             _ => "the mail server cannot be reached",
         };
@@ -125,6 +151,17 @@ fn trouble_of(error: &smtp::Error) -> Trouble {
     };
     let status = u16::from(status);
     Trouble { cause: format!("the mail server answered {status}"), for_good: is_about_the_mail(status) }
+}
+
+/// Whether it fails at TLS: a certificate that is not trusted, another protocol, or none where it is demanded. The library
+/// has a kind for this and seldom uses it.
+fn is_about_tls(error: &smtp::Error) -> bool {
+    let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+    let is_of_handshake = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == io::ErrorKind::InvalidData)
+    };
+    error.is_tls()
+        || causes.any(|cause| is_of_handshake(cause) || (error.is_client() && cause.to_string().contains("STARTTLS")))
 }
 
 /// Whether a refusal is about the recipient or the message. The other refusals for good are about us (530 and 535 ask for
@@ -179,6 +216,24 @@ mod tests {
         ] {
             let refused = transport.message(ID, recipient, letter("Hi")).expect_err(recipient);
             assert!(refused.for_good && (recipient.is_empty() || !refused.cause.contains(recipient)));
+        }
+    }
+
+    #[test]
+    fn what_looks_like_an_encoded_word_is_read_as_it_was_written() {
+        let transport = Transport::new(&MailConfig::default()).expect("files");
+        for subject in [
+            "=?utf-8?q?Kith_Security?= invites you",
+            "Ä =?utf-8?b?S2l0aA==?= invites you",
+            "=?",
+            &"=?🦀ä".repeat(40),
+            "Ann invites you",
+        ] {
+            let message = transport.message(ID, "ann@example.com", letter(subject)).expect("a message").formatted();
+            let parsed = mail_parser::MessageParser::default().parse(&message).expect("is a mail");
+            assert_eq!(parsed.subject(), Some(subject));
+            let message = String::from_utf8(message).expect("ASCII");
+            assert!(message.lines().all(|line| line.len() <= 78), "{message}");
         }
     }
 

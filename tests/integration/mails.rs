@@ -48,6 +48,14 @@ story!(a_mail_has_two_parts_and_what_people_write_is_escaped, |world| async {
     let mails = MailServer::plain(world).await;
     let server = world.server_with(mails.options()).await;
     let alice = server.person("alice").await;
+    let name = json!({"displayName": "=?utf-8?q?Kith?="});
+    alice.mutate("updateProfile", name, "viewer { id }").await.ok();
+    let input = json!({"email": {"email": "first@example.org", "note": "One.\r\nTwo."}});
+    alice.mutate("sendInvite", input, "invite { id }").await.ok();
+    let letter = mails.letter("first@example.org", "").await;
+    assert_eq!(letter.subject, "=?utf-8?q?Kith?= invites you", "as it was written, and not what it could be read as");
+    let lines: Vec<&str> = letter.text.lines().filter(|line| line.starts_with('>')).collect();
+    assert_eq!(lines, ["> One.", "> Two."]);
     let name = json!({"displayName": "Äl <b>ice</b> & \"Co\""});
     alice.mutate("updateProfile", name, "viewer { id }").await.ok();
     let note = "<script>alert(1)</script>\r\n.\r\nQUIT\r\n.. Grüße 🦀";
@@ -91,6 +99,15 @@ sqlite_story!(mails_travel_encrypted_where_that_is_asked_for, |world| async {
     eventually("a try", async || (counted(&server, "failed").await > 0).then_some(())).await;
     assert!(mails.letters().is_empty());
     assert_eq!(world.count("mail").await, 1);
+    assert!(server.logged().contains("cannot be spoken to by TLS"), "{}", server.logged());
+    assert!(server.terminate().await.success());
+    // Nor one whom nobody vouches for; and the log says what it is.
+    let mails = MailServer::tls(world).await;
+    let server = world.server_with(mails.options().set("SSL_CERT_FILE", "/dev/null")).await;
+    eventually("a try", async || (counted(&server, "failed").await > 0).then_some(())).await;
+    assert!(mails.letters().is_empty());
+    assert!(server.logged().contains("cannot be spoken to by TLS"), "{}", server.logged());
+    assert!(!server.logged().contains("cannot be reached"), "{}", server.logged());
 });
 
 story!(a_mail_server_that_is_away_delays_mails_and_loses_none, |world| async {
