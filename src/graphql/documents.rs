@@ -129,7 +129,9 @@ impl DocumentCache {
     }
 
     fn parse(&self, source: Arc<str>, n_tokens: usize) -> Result<Arc<CachedDocument>, DocumentError> {
-        let document = parser::parse_query(&*source).map_err(|error| describe(&error, &source))?;
+        let plain = guard::plain_escapes(&source)?;
+        let document = parser::parse_query(&*plain).map_err(|error| describe(&error, &plain))?;
+        drop(plain);
         let outlines = guard::inspect_all(&document, &self.limits)?;
         guard::check_directive_names(&document)?;
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@
 //! | step | function | needs |
 //! |---|---|---|
 //! | text | [`check_source`] | the text; comes before the parser, which recurses |
+//! | escapes | `plain_escapes` | the text; writes them as the parser knows them |
 //! | shape | [`inspect`], [`inspect_all`] | the parsed document; the result can be kept with it |
 //! | price | [`cost`] | the document and the variables of one request |
 //! | subscriptions | [`inline_root_fragments`], [`variables_used_below_root`] | an inspected document |
@@ -26,7 +27,7 @@ use async_graphql::{
     parser::types::{DocumentOperations, ExecutableDocument, OperationDefinition},
 };
 
-pub(super) use self::source::{Lexer, TokenKind, measure_source};
+pub(super) use self::source::{Lexer, TokenKind, measure_source, plain_escapes};
 pub use self::{
     price::{DEFAULT_PAGE, MAX_PAGE, cost},
     shape::{Outline, check_directive_names, inspect, inspect_all, select_outline},
@@ -118,6 +119,14 @@ pub enum Refusal {
     /// A string or block string that the document never closes.
     #[error("The string that begins at line {line}, column {column} has no end.")]
     UnterminatedString {
+        /// Line of the opening quote, from 1.
+        line: usize,
+        /// Column of the opening quote in characters, from 1.
+        column: usize,
+    },
+    /// A string with half a surrogate pair.
+    #[error("The string that begins at line {line}, column {column} has half a surrogate pair, which is no character.")]
+    LoneSurrogate {
         /// Line of the opening quote, from 1.
         line: usize,
         /// Column of the opening quote in characters, from 1.
@@ -234,7 +243,7 @@ impl Refusal {
             | Self::SeveralSignIns { .. }
             | Self::TooMuchIntrospection
             | Self::TooCostly { .. } => "TOO_COMPLEX",
-            Self::UnterminatedString { .. } => "GRAPHQL_PARSE_FAILED",
+            Self::UnterminatedString { .. } | Self::LoneSurrogate { .. } => "GRAPHQL_PARSE_FAILED",
             Self::UnknownOperation { .. } | Self::OperationNameMissing => "BAD_USER_INPUT",
             Self::CircularFragment { .. }
             | Self::UnknownDirective { .. }

@@ -112,6 +112,33 @@ story!(documents_that_would_explode_are_refused, |world| async {
     assert_eq!(alice.graphql(&bomb(3, 2), json!({})).await.errors(), &[] as &[Value]);
 });
 
+story!(a_literal_may_have_any_escape_of_graphql, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let send = async |literal: &str| {
+        let query = format!(
+            "mutation {{ sendMessage(input: {{conversationId: \"{conversation}\", body: {literal}}}) {{
+                messageEdge {{ node {{ body }} }} userErrors {{ code }} }} }}"
+        );
+        alice.graphql(&query, json!({})).await
+    };
+    for (literal, body) in [
+        (r#""\ud83d\udc4d""#, "👍"),
+        (r#""\u{1F600} \u{e4}\u00e4""#, "😀 ää"),
+        (r#""\\ud83d""#, r"\ud83d"),
+        (r#""""\ud83d""""#, r"\ud83d"),
+    ] {
+        let sent = send(literal).await;
+        assert_eq!(sent.body["data"]["sendMessage"]["messageEdge"]["node"]["body"], body, "{}", sent.text);
+    }
+    let said: Vec<Value> = bob.history(&conversation).await.iter().map(|message| message["body"].clone()).collect();
+    assert_eq!(said.len(), 4);
+    for half in [r#""\ud83d""#, r#""\udc4d\ud83d""#, r#""\u{d83d}""#, r#""\u{110000}""#] {
+        let refused = send(half).await;
+        assert_eq!((refused.status, refused.code()), (400, Some("GRAPHQL_PARSE_FAILED")), "{}", refused.text);
+    }
+});
+
 story!(a_page_costs_as_much_as_it_may_hold, |world| async {
     let server = world.server().await;
     let (alice, _bob, _conversation) = server.friends("alice", "bob").await;

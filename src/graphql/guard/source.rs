@@ -1,5 +1,7 @@
 //! The text of a document, before the parser.
 
+use std::borrow::Cow;
+
 use super::{Limits, MAX_BRACKETS, Refusal};
 
 /// Checks size, tokens and brackets of a document's text, without recursion and in one pass. Comes before the parser.
@@ -41,6 +43,83 @@ pub(in crate::graphql) fn measure_source(source: &str, limits: &Limits) -> Resul
         }
     }
     Ok(n_tokens)
+}
+
+/// Writes the escapes of strings that the library's parser does not know in a way that it does: surrogate pairs
+/// (`\ud83d\ude00`, as many programs write JSON) and `\u{1F600}`. Not in block strings and comments, where they are no
+/// escapes. What follows a string stays at its column. Comes after [`check_source`]; allocates only where there is one.
+///
+/// # Errors
+/// Half a pair, which is no character. Everything else that is no escape is left for the parser to refuse.
+pub(in crate::graphql) fn plain_escapes(source: &str) -> Result<Cow<'_, str>, Refusal> {
+    if !source.contains("\\u") {
+        return Ok(source.into());
+    }
+    let mut plain = String::new();
+    let mut copied = 0;
+    for token in Lexer::new(source) {
+        let text = source.get(token.start..token.end).unwrap_or_default();
+        if token.kind != TokenKind::String || text.starts_with("\"\"\"") {
+            continue;
+        }
+        let lone = || {
+            let (line, column) = line_and_column(source, token.start);
+            Refusal::LoneSurrogate { line, column }
+        };
+        let mut n_dropped = 0;
+        let mut at = 0;
+        while let Some(backslash) = text.get(at..).and_then(|rest| rest.find('\\')).map(|offset| at + offset) {
+            let Some((code, length)) = unicode_escape(&text[backslash..]) else {
+                // Of another escape, its second character says nothing by itself.
+                at = backslash + 1 + text[backslash + 1..].chars().next().map_or(0, char::len_utf8);
+                continue;
+            };
+            let is_braced = text[backslash..].starts_with("\\u{");
+            let (code, length) = match code {
+                0xD800..0xDC00 if !is_braced => match unicode_escape(&text[backslash + length..]) {
+                    Some((low @ 0xDC00..0xE000, more)) if !text[backslash + length..].starts_with("\\u{") => {
+                        (0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00), length + more)
+                    }
+                    _ => return Err(lone()),
+                },
+                0xD800..0xE000 => return Err(lone()),
+                code => (code, length),
+            };
+            at = backslash + length;
+            let Some(character) = char::from_u32(code).filter(|_| is_braced || code > 0xFFFF) else { continue };
+            plain.push_str(&source[copied..token.start + backslash]);
+            copied = token.start + at;
+            // Those that mean something in a string stay escaped.
+            let written = if code > 0xFFFF { character.to_string() } else { format!("\\u{code:04X}") };
+            // The shortest, `\u{A}`, is one shorter than what is written for it.
+            n_dropped += length as isize - written.chars().count() as isize;
+            plain.push_str(&written);
+        }
+        if n_dropped > 0 {
+            plain.push_str(&source[copied..token.end]);
+            copied = token.end;
+            plain.extend(std::iter::repeat_n(' ', n_dropped.unsigned_abs()));
+        }
+    }
+    if copied == 0 {
+        return Ok(source.into());
+    }
+    plain.push_str(&source[copied..]);
+    Ok(plain.into())
+}
+
+/// The number in `\uXXXX` or `\u{X…}` at the beginning of a text, and how many bytes it takes.
+fn unicode_escape(text: &str) -> Option<(u32, usize)> {
+    let digits = text.strip_prefix("\\u")?;
+    let (digits, length) = match digits.strip_prefix('{') {
+        Some(braced) => braced.find('}').map(|end| (&braced[..end], end + 4))?,
+        None => (digits.get(..4)?, 6),
+    };
+    let mut code: u32 = 0;
+    for digit in digits.chars() {
+        code = code.saturating_mul(16).saturating_add(digit.to_digit(16)?);
+    }
+    (!digits.is_empty()).then_some((code, length))
 }
 
 /// A token of the text, by its bytes.

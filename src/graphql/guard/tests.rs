@@ -183,6 +183,88 @@ fn a_string_without_an_end_never_reaches_the_parser() {
     }
 }
 
+#[test]
+fn escapes_are_written_as_the_parser_knows_them() {
+    let value = |literal: &str| {
+        let source = format!("{{a(b: {literal})}}");
+        let plain = plain_escapes(&source).expect(literal);
+        let document = parse_query(&*plain).ok()?;
+        let operation = find_operation(&document, None).expect("one operation");
+        let Selection::Field(field) = &operation.selection_set.node.items[0].node else { panic!("a field") };
+        let value = field.node.arguments[0].1.node.clone().into_const().expect("no variable");
+        let async_graphql::Value::String(text) = value else { panic!("a string") };
+        Some(text)
+    };
+    for (literal, text) in [
+        (r#""\ud83d\udc4d""#, Some("👍")),
+        (r#""\uD83D\uDC4D!""#, Some("👍!")),
+        (r#""\u{1F44D}""#, Some("👍")),
+        (r#""\u{0001f44D}a\u{61}""#, Some("👍aa")),
+        (r#""\u{22}\u{5c}\u{A}\u{D}\u{0}\u{7F}""#, Some("\"\\\n\r\0\u{7f}")),
+        (r#""a\u{e4}\u00e4ä\ud83d\udc4d\u{1F44D}\n""#, Some("aäää👍👍\n")),
+        (r#""\u{10FFFF}\udbff\udfff""#, Some("\u{10FFFF}\u{10FFFF}")),
+        (r#""\\ud83d \\u{1F44D}""#, Some(r"\ud83d \u{1F44D}")),
+        (r#""\\\u{1F44D}""#, Some("\\👍")),
+        (r#""""\ud83d \u{1F44D} \u{zz}""""#, Some(r"\ud83d \u{1F44D} \u{zz}")),
+        // No escapes: the parser's to refuse.
+        (r#""\u{}""#, None),
+        (r#""\u{110000}""#, None),
+        (r#""\u{FFFFFFFFFFFFFFFF}""#, None),
+        (r#""\u{12 34}""#, None),
+        (r#""\u{+61}""#, None),
+        (r#""\u{1F44D""#, None),
+        (r#""\u12""#, None),
+        (r#""\u12ä4""#, None),
+        (r#""\U0001F44D""#, None),
+    ] {
+        assert_eq!(value(literal).as_deref(), text, "{literal}");
+    }
+    for lone in [
+        r#""\ud83d""#,
+        r#""\udc4d""#,
+        r#""\ud83d \udc4d""#,
+        r#""\ud83d\ud83d\udc4d""#,
+        r#""\udc4d\ud83d""#,
+        r#""\u{d83d}\u{dc4d}""#,
+        r#""\ud83d\u{dc4d}""#,
+        r#""\ud83d\n""#,
+        r#""\ud83dä""#,
+    ] {
+        let refused = Refusal::LoneSurrogate { line: 2, column: 6 };
+        assert_eq!(plain_escapes(&format!("{{\n a(b: {lone})}}").replace("a(b: ", "a(b:")), Err(refused), "{lone}");
+    }
+}
+
+#[test]
+fn escapes_elsewhere_and_what_follows_them_stay_where_they_are() {
+    for source in
+        ["{a}", r#"{a(b: "\u00e4\n\\")}"#, "{a} # \\ud83d \\u{1F44D}", r#"{a(b: """\ud83d""")}"#, r#"{a \u{1F44D}}"#]
+    {
+        assert!(matches!(plain_escapes(source), Ok(std::borrow::Cow::Borrowed(same)) if same == source), "{source}");
+    }
+    let source = r#"{a(b: "\ud83d\udc4d \u{61}") b(c: "\u{1}") "\u{1F44D}\u{1F44D}" d}"#;
+    let plain = plain_escapes(source).expect("no half pairs");
+    for name in ["b(c", ") \"", "d}"] {
+        let column = |text: &str| text[..text.rfind(name).expect(name)].chars().count();
+        assert!(column(&plain).abs_diff(column(source)) <= 1, "{name} in {plain}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn plain_escapes_never_fail_and_change_no_token(parts in prop::collection::vec(
+        prop::sample::select(vec!["\"", "\\", "u", "{", "}", "d83d", "dc4d", "\\ud83d", "\\udc4d", "\\u{1F44D}", "\\u{41}",
+            "ä", "a", "\"\"\"", " ", "\n", "#", "🦀", "(", ")"]), 0..40,
+    )) {
+        let source = parts.concat();
+        if let Ok(plain) = plain_escapes(&source) {
+            let kinds = |text: &str| Lexer::new(text).map(|token| token.kind).collect::<Vec<_>>();
+            prop_assert_eq!(kinds(&plain), kinds(&source), "{} {}", source, plain);
+            prop_assert_eq!(plain_escapes(&plain), Ok(std::borrow::Cow::Borrowed(&*plain)));
+        }
+    }
+}
+
 // ------------------------------------------------------------ shape
 
 #[test]
@@ -480,6 +562,7 @@ fn every_refusal_is_one_short_line() {
         Refusal::TooManyTokens { limit: 1 },
         Refusal::TooManyBrackets { limit: 1 },
         Refusal::UnterminatedString { line: 1, column: 1 },
+        Refusal::LoneSurrogate { line: 1, column: 1 },
         Refusal::UnknownOperation { name: shorten(&"\n".repeat(100)) },
         Refusal::OperationNameMissing,
         Refusal::CircularFragment { name: shorten(&"f".repeat(9_000)) },
