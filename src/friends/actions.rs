@@ -28,7 +28,8 @@ pub async fn befriend(
     Ok(conversation_id)
 }
 
-/// Ends a friendship. The conversation stays readable for both; nothing new can be sent in it.
+/// Ends a friendship, and takes the viewer's pending invites to the friend back. The conversation stays readable for both;
+/// nothing new can be sent in it.
 ///
 /// Refused with `NOT_FRIENDS`, for people whom the viewer may not know of and for ids of nobody alike.
 pub async fn remove(app: &App, viewer: &Viewer, friend_id: UserId) -> Outcome<VisibleUser> {
@@ -40,6 +41,7 @@ pub async fn remove(app: &App, viewer: &Viewer, friend_id: UserId) -> Outcome<Vi
     if !store::delete_friendship(&tx, viewer.user_id(), friend_id).await? {
         return Err(not_friends().into());
     }
+    invites::actions::take_back(&mut tx, viewer.user_id(), friend_id, app.clock.now()).await?;
     record_changed(&mut tx, viewer.user_id(), friend_id).await?;
     record_changed(&mut tx, friend_id, viewer.user_id()).await?;
     conversations::actions::close_direct(&mut tx, viewer.user_id(), friend_id).await?;
@@ -78,15 +80,16 @@ pub async fn block(app: &App, viewer: &Viewer, user_id: UserId) -> Outcome<Visib
     Ok(user)
 }
 
-/// Takes a block back. The two are strangers then; an invite that came meanwhile stays hidden. Of somebody who is not
-/// blocked, nothing changes.
+/// Takes a block back. The two are strangers then. An invite that the block has hidden is there again, while it is
+/// pending; one that came meanwhile stays hidden. Of somebody who is not blocked, nothing changes.
 ///
 /// Refused with `NOT_FOUND` for whom the viewer may not see.
 pub async fn unblock(app: &App, viewer: &Viewer, user_id: UserId) -> Outcome<VisibleUser> {
     let user = visible_user(app, viewer, user_id).await?.ok_or_else(no_user)?;
     let mut tx = Transaction::begin(app).await?;
     Pair::of(viewer.user_id(), user_id).lock(&tx).await?;
-    if store::delete_block(&tx, viewer.user_id(), user_id).await? {
+    if let Some(since) = store::delete_block(&tx, viewer.user_id(), user_id).await? {
+        invites::actions::show_again(&mut tx, user_id, viewer.user_id(), since, app.clock.now()).await?;
         record_changed(&mut tx, viewer.user_id(), user_id).await?;
         tx.commit().await?;
     }

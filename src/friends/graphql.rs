@@ -116,8 +116,8 @@ pub struct FriendMutation;
 
 #[Object]
 impl FriendMutation {
-    /// Ends a friendship. Both still read what they wrote to each other; nobody can write until an invite is accepted
-    /// anew. Refused with `NOT_FRIENDS`.
+    /// Ends a friendship, and revokes the viewer's pending invites to them. Both still read what they wrote to each other;
+    /// nobody can write until an invite is accepted anew. Refused with `NOT_FRIENDS`.
     async fn remove_friend(
         &self,
         ctx: &Context<'_>,
@@ -128,9 +128,11 @@ impl FriendMutation {
         UserPayload::of(ctx, outcome.await)
     }
 
-    /// Blocks somebody: ends the friendship, revokes the viewer's pending invite to them, and hides what they send from
-    /// now on. They are not told. Blocking again changes nothing. Refused with `NOT_FOUND`, and with `INVALID_INPUT` for
-    /// oneself.
+    /// Blocks somebody: ends the friendship, revokes the viewer's pending invites to them, and hides their pending invites
+    /// to the viewer, and those that they send from now on, without an `InviteChanged` for each: a client drops the
+    /// invites by whom the viewer blocks. In groups of both, everything stays: their messages are shown, and they see the
+    /// viewer's. They are not told; to them the viewer is offline. Blocking again changes nothing. Refused with
+    /// `NOT_FOUND`, and with `INVALID_INPUT` for oneself.
     async fn block_user(
         &self,
         ctx: &Context<'_>,
@@ -141,8 +143,9 @@ impl FriendMutation {
         UserPayload::of(ctx, outcome.await)
     }
 
-    /// Takes a block back. The two are strangers then: a friendship does not come back by itself. Refused with
-    /// `NOT_FOUND`.
+    /// Takes a block back. The two are strangers then: a friendship does not come back by itself. Invites that the block
+    /// has hidden are there again if they are pending, each with an `InviteChanged`; those that were sent under the block
+    /// stay hidden. Refused with `NOT_FOUND`.
     async fn unblock_user(
         &self,
         ctx: &Context<'_>,

@@ -82,10 +82,15 @@ pub(super) async fn insert_block(
     Ok(matches!(inserted, TryInsertResult::Inserted(1..)))
 }
 
-/// Whether there was one to delete.
-pub(super) async fn delete_block(tx: &Transaction<'_>, blocker_id: UserId, blocked_id: UserId) -> Result<bool, Error> {
-    let deleted = block::Entity::delete_by_id((blocker_id, blocked_id)).exec(tx.db()).await?;
-    Ok(deleted.rows_affected > 0)
+/// Since when it was there; none where there was none to delete.
+pub(super) async fn delete_block(
+    tx: &Transaction<'_>,
+    blocker_id: UserId,
+    blocked_id: UserId,
+) -> Result<Option<Timestamp>, Error> {
+    let block = block::Entity::find_by_id((blocker_id, blocked_id)).one(tx.db()).await?;
+    block::Entity::delete_by_id((blocker_id, blocked_id)).exec(tx.db()).await?;
+    Ok(block.map(|block| block.created_at))
 }
 
 /// Deletes all friendships of a person; whose friends they were.

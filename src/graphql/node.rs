@@ -16,7 +16,10 @@ use super::{
 use crate::{
     accounts::graphql::{Session, Viewer, session_nodes, viewer_node},
     auth,
-    conversations::graphql::{Conversation, DirectConversation, Group},
+    conversations::{
+        access::reader,
+        graphql::{Conversation, DirectConversation, Group},
+    },
     error::Error,
     exports::graphql::{DataExport, data_export_nodes},
     graphql::loaders,
@@ -24,7 +27,10 @@ use crate::{
         access::{VisibleLink, managed},
         graphql::InviteLink,
     },
-    invites::{access::visible_invites, graphql::Invite},
+    invites::{
+        access::{preview, visible_invites},
+        graphql::Invite,
+    },
     messages::graphql::Message,
     users::{access::visible, graphql::User},
 };
@@ -106,7 +112,8 @@ pub struct NodeQuery;
 
 #[Object]
 impl NodeQuery {
-    /// Anything by its global id; null for what does not exist and for what the viewer may not know about.
+    /// Anything by its global id; null for what does not exist and for what the viewer may not know about. A group that the
+    /// viewer is invited into is what `Invite.group` shows of it.
     async fn node(
         &self,
         ctx: &Context<'_>,
@@ -173,12 +180,11 @@ pub(super) async fn find(
             AnyId::Session(id) => sessions.get(&id).cloned().map(Node::Session),
             AnyId::Invite(id) => invites.get(&id).cloned().map(|invite| Node::Invite(invite.into())),
             AnyId::InviteLink(id) => links.get(&id).cloned().map(|link| Node::InviteLink(link.into())),
-            AnyId::Conversation(id) => crate::conversations::access::reader(loaders, viewer, id).await?.map(|reader| {
-                match Conversation::of(&reader) {
-                    Conversation::Direct(direct) => Node::Conversation(direct),
-                    Conversation::Group(group) => Node::Group(group),
-                }
-            }),
+            AnyId::Conversation(id) => match reader(loaders, viewer, id).await?.as_ref().map(Conversation::of) {
+                Some(Conversation::Direct(direct)) => Some(Node::Conversation(direct)),
+                Some(Conversation::Group(group)) => Some(Node::Group(group)),
+                None => preview(app, loaders, viewer, id).await?.map(Group::preview).map(Node::Group),
+            },
             AnyId::DataExport(id) => exports.get(&id).cloned().map(Node::DataExport),
             AnyId::Message(id) => crate::messages::access::readable(loaders, viewer, id)
                 .await?

@@ -18,7 +18,7 @@ use crate::{
     conversations::MAX_GROUP_MEMBERS,
     error::{Error, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
-    invites,
+    invites::{self, types::Among},
     rate_limits::Action,
     users::access::hold,
 };
@@ -214,8 +214,8 @@ pub async fn is_member(tx: &Transaction<'_>, allowed: &access::Allowed, user_id:
     Ok(store::member(tx, allowed.group().id, user_id).await?.is_some())
 }
 
-/// The last step of [`add_member`], for who has judged something else under the lock of the group.
-pub async fn let_in(
+/// The last step of every way in, under the lock of the group.
+async fn let_in(
     tx: &mut Transaction<'_>,
     group: &Open,
     user_id: UserId,
@@ -235,20 +235,36 @@ pub async fn let_in(
     Ok(Ok(member))
 }
 
-/// Ends somebody's membership; the invites that they sent into the group end with it.
+/// Lets somebody in who came by a link, under the lock of the group. Invites into it that wait for them are accepted with
+/// that.
+pub async fn let_in_by_link(
+    tx: &mut Transaction<'_>,
+    group: &Open,
+    user_id: UserId,
+) -> Result<Result<member::Model, Unjoinable>, Error> {
+    let joined = let_in(tx, group, user_id).await?;
+    if joined.is_ok() {
+        invites::actions::settle_into_group(tx, group.row().id, user_id).await?;
+    }
+    Ok(joined)
+}
+
+/// Ends somebody's membership; the invites that they sent into the group end with it, and those to them, which would bring
+/// them back.
 async fn put_out(tx: &mut Transaction<'_>, member: &member::Model) -> Result<(), Error> {
     let (conversation_id, user_id) = (member.conversation_id, member.user_id);
     if may_invite(member.role) {
-        invites::actions::end_into_group(tx, conversation_id, Some(user_id)).await?;
+        invites::actions::end_into_group(tx, conversation_id, Among::By(user_id)).await?;
     }
+    invites::actions::end_into_group(tx, conversation_id, Among::To(user_id)).await?;
     store::delete_member(tx, member).await?;
-    tx.record(conversation_id, Event::MemberRemoved { conversation_id, user_id }).await?;
+    tx.record(conversation_id, Event::MemberRemoved { conversation_id, user_id, early: false }).await?;
     tx.record_personal(user_id, Event::ConversationRemoved { conversation_id }).await
 }
 
 async fn give_role(tx: &mut Transaction<'_>, member: &member::Model, role: Role) -> Result<(), Error> {
     if may_invite(member.role) && !may_invite(role) {
-        invites::actions::end_into_group(tx, member.conversation_id, Some(member.user_id)).await?;
+        invites::actions::end_into_group(tx, member.conversation_id, Among::By(member.user_id)).await?;
     }
     let changed = store::set_role(tx, member, role).await?;
     let event = store::member_changed(tx, changed).await?;
@@ -287,7 +303,7 @@ async fn end(tx: &mut Transaction<'_>, group: &conversation::Model) -> Result<()
     let member_ids = store::member_ids(tx, conversation_id).await?;
     store::mark_deleted(tx, group, tx.app().clock.now()).await?;
     store::delete_members(tx, conversation_id).await?;
-    invites::actions::end_into_group(tx, conversation_id, None).await?;
+    invites::actions::end_into_group(tx, conversation_id, Among::All).await?;
     tx.record(conversation_id, Event::ConversationDeleted { conversation_id }).await?;
     tx.record_personal_to_each(&member_ids, &Event::ConversationRemoved { conversation_id }).await
 }

@@ -110,7 +110,7 @@ pub async fn join(app: &App, viewer: &Viewer, code: &str) -> Outcome<Joined> {
     let group = groups::access::open(&tx, group_id).await?.ok_or_else(no_link)?;
     // As it is under the lock of the group, which everybody who joins takes.
     let link = store::by_code(tx.db(), &code, now).await?.ok_or_else(no_link)?;
-    match groups::actions::let_in(&mut tx, &group, viewer.user_id()).await? {
+    match groups::actions::let_in_by_link(&mut tx, &group, viewer.user_id()).await? {
         Ok(_) => {}
         Err(Unjoinable::AlreadyMember) => return Ok(Joined::Already(group.into_row())),
         Err(Unjoinable::Gone) => return Err(no_link().into()),

@@ -17,7 +17,7 @@
 //! A link belongs to the group and not to who made it: it goes on when they lose the right to make one. The owner and
 //! the admins see all links that are alive, and can revoke each.
 //!
-//! Joining raises the events of [`crate::groups::actions::let_in`]; the links themselves raise none.
+//! Joining raises the events of [`crate::groups::actions::let_in_by_link`]; the links themselves raise none.
 
 pub mod access;
 pub mod actions;

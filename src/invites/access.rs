@@ -3,13 +3,16 @@
 use std::{collections::HashMap, sync::Arc};
 
 use entity::{
-    InviteId, Timestamp, UserId, conversation,
+    ConversationId, InviteId, Timestamp, UserId, conversation,
     invite::{self, Column, Entity, Status},
     user,
 };
 use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 
-use super::types::{Answer, InviteStatus, Role, Unanswerable, next};
+use super::{
+    store::Asked,
+    types::{Answer, InviteStatus, Role, Unanswerable, next},
+};
 use crate::{
     accounts,
     app::App,
@@ -17,6 +20,7 @@ use crate::{
     error::{Error, Outcome, Refusal, UserErrorCode},
     events::Transaction,
     friends::{self, types::Pair},
+    graphql::loaders::Loaders,
     mails::letters::Invitation,
     users::access::hold,
 };
@@ -189,9 +193,19 @@ pub async fn to_mail(app: &App, id: InviteId, recipient: &str) -> Result<Option<
     }))
 }
 
-/// Whether somebody is the one who is asked by an invite, and may still answer.
-pub(super) fn is_asked(row: &invite::Model, user_id: UserId, now: Timestamp) -> bool {
-    row.invitee_id == Some(user_id) && !row.hidden && status_of(row, now) == InviteStatus::Pending
+/// A group that the viewer is asked into by a pending invite, and which they may see as far as [`Group::preview`] shows
+/// it.
+///
+/// [`Group::preview`]: crate::conversations::graphql::Group::preview
+pub async fn preview(
+    app: &App,
+    loaders: &Loaders,
+    viewer: &Viewer,
+    group_id: ConversationId,
+) -> Result<Option<Arc<conversation::Model>>, Error> {
+    let asked = Asked { invitee_id: viewer.user_id(), group_id, now: app.clock.now() };
+    let (asked, group) = futures_util::try_join!(loaders.load(asked), loaders.load(group_id))?;
+    Ok(group.filter(|group| asked.is_some() && group.deleted_at.is_none()))
 }
 
 /// The side that the viewer, who is on one of them, is on.

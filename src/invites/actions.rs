@@ -12,8 +12,8 @@ use super::{
     access::{self, Claim, PendingInvite},
     store,
     types::{
-        Answer, GroupSendFacts, Holder, InviteStatus, Note, SendDecision, SendFacts, Unanswerable, judge_group_send,
-        judge_send,
+        Among, Answer, GroupSendFacts, Holder, InviteStatus, Note, SendDecision, SendFacts, Unanswerable,
+        judge_group_send, judge_send,
     },
 };
 use crate::{
@@ -224,26 +224,73 @@ pub async fn revoke(app: &App, viewer: &Viewer, id: InviteId) -> Outcome<Changed
     end(app, viewer, id, Answer::Revoke).await
 }
 
-/// At a block, under the lock of the two: revokes the blocker's pending invites to the blocked, and hides those that
-/// come from them, who go on to see them pending.
+/// At the end of a friendship and at a block, under the lock of the two: revokes the pending invites of who ended it to
+/// the other. In both cases, or they would tell which it was.
+pub async fn take_back(
+    tx: &mut Transaction<'_>,
+    inviter_id: UserId,
+    invitee_id: UserId,
+    now: Timestamp,
+) -> Result<(), Error> {
+    for row in store::pending_between(tx, inviter_id, invitee_id, now).await? {
+        if row.inviter_id == inviter_id
+            && let Some(row) = store::update_pending(tx, &row, Status::Revoked, None).await?
+        {
+            record_changed(tx, &row).await?;
+        }
+    }
+    Ok(())
+}
+
+/// At a block, under the lock of the two: as [`take_back`], and hides the invites that come from the blocked, who goes on
+/// to see them pending.
 pub async fn end_between(
     tx: &mut Transaction<'_>,
     blocker_id: UserId,
     blocked_id: UserId,
     now: Timestamp,
 ) -> Result<(), Error> {
+    take_back(tx, blocker_id, blocked_id, now).await?;
     for row in store::pending_between(tx, blocker_id, blocked_id, now).await? {
-        if row.inviter_id == blocker_id {
-            if let Some(row) = store::update_pending(tx, &row, Status::Revoked, None).await? {
-                record_changed(tx, &row).await?;
-            }
-        } else {
+        if row.inviter_id == blocked_id {
             let slot = match row.group_id {
                 Some(group_id) if row.kind == Kind::Group => Some(hidden_group_slot(group_id, blocker_id, blocked_id)),
                 _ => row.pending_slot.clone(),
             };
             store::hide(tx, &row, slot).await?;
         }
+    }
+    Ok(())
+}
+
+/// At the end of a block, under the lock of the two: shows the invites again that the block has hidden, and that are
+/// pending. The invitee is told; to the inviter nothing has changed. What was sent under the block stays hidden. So does
+/// an invite into a group while another one is there.
+pub async fn show_again(
+    tx: &mut Transaction<'_>,
+    inviter_id: UserId,
+    invitee_id: UserId,
+    blocked_since: Timestamp,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = store::pending_between(tx, inviter_id, invitee_id, now).await?;
+    rows.retain(|row| row.inviter_id == inviter_id && row.hidden && row.created_at <= blocked_since);
+    // Rows of conversations are locked in the order of their ids.
+    rows.sort_by_key(|row| row.group_id);
+    for row in rows {
+        let slot = match row.group_id {
+            Some(group_id) if row.kind == Kind::Group => {
+                let slot = group_slot(group_id, invitee_id);
+                // Who sends another holds the lock of the group.
+                if groups::access::open(tx, group_id).await?.is_none() || store::holder_of(tx, &slot).await?.is_some() {
+                    continue;
+                }
+                Some(slot)
+            }
+            _ => row.pending_slot.clone(),
+        };
+        store::show(tx, &row, slot).await?;
+        tx.record_personal(invitee_id, Event::InviteChanged { invite_id: row.id }).await?;
     }
     Ok(())
 }
@@ -269,16 +316,27 @@ pub async fn forget(tx: &mut Transaction<'_>, user_id: UserId) -> Result<(), Err
     Ok(())
 }
 
-/// For a group whose row lock is held: revokes the pending invites into it that can no longer be accepted, those of one
-/// inviter or all. Those by email go on without the group: they are invites to be friends, too.
-pub async fn end_into_group(
+/// For a group whose row lock is held: revokes pending invites into it that can no longer be accepted. Those by email go on without the group: they are invites to be friends, too.
+pub async fn end_into_group(tx: &mut Transaction<'_>, group_id: ConversationId, among: Among) -> Result<(), Error> {
+    let revoked = store::end_into_group(tx, group_id, among, Status::Revoked, tx.app().clock.now()).await?;
+    let bare = store::take_out_of_group(tx, group_id, among).await?;
+    record_all_changed(tx, revoked.iter().chain(&bare)).await
+}
+
+/// For a group whose row lock is held, and somebody who has just come into it: accepts whatever other invites into it wait
+/// for them, also hidden ones, whose senders see them there. One that was left would bring them back after a removal.
+pub async fn settle_into_group(
     tx: &mut Transaction<'_>,
     group_id: ConversationId,
-    inviter_id: Option<UserId>,
+    user_id: UserId,
 ) -> Result<(), Error> {
-    let revoked = store::revoke_into_group(tx, group_id, inviter_id, tx.app().clock.now()).await?;
-    let bare = store::take_out_of_group(tx, group_id, inviter_id).await?;
-    let events = revoked.iter().chain(&bare).flat_map(|row| {
+    let now = tx.app().clock.now();
+    let accepted = store::end_into_group(tx, group_id, Among::To(user_id), Status::Accepted, now).await?;
+    record_all_changed(tx, accepted.iter()).await
+}
+
+async fn record_all_changed(tx: &mut Transaction<'_>, rows: impl Iterator<Item = &invite::Model>) -> Result<(), Error> {
+    let events = rows.flat_map(|row| {
         let event = Event::InviteChanged { invite_id: row.id };
         hearers(row).map(move |user_id| (user_id, event.clone()))
     });
@@ -490,6 +548,7 @@ async fn accept_pending(tx: &mut Transaction<'_>, invite: PendingInvite, now: Ti
             }
             let row = store::settle(tx, invite, now).await?;
             record_changed(tx, &row).await?;
+            settle_into_group(tx, group_id, invitee_id).await?;
             Ok(Changed { invite: Arc::new(row), conversation_id: Some(group_id) })
         }
         (Kind::Group, None) => Err(Error::internal("an invite into no group").into()),
@@ -509,6 +568,9 @@ async fn accept_pending(tx: &mut Transaction<'_>, invite: PendingInvite, now: Ti
             };
             let row = store::settle(tx, invite, now).await?;
             record_changed(tx, &row).await?;
+            if let Some(group_id) = group_id {
+                settle_into_group(tx, group_id, invitee_id).await?;
+            }
             let direct_id = befriend_by_email(tx, inviter_id, invitee_id, now).await?;
             Ok(Changed { invite: Arc::new(row), conversation_id: Some(group_id.unwrap_or(direct_id)) })
         }

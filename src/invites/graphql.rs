@@ -81,7 +81,7 @@ impl Invite {
     }
 
     /// The group to join on acceptance; set for `GROUP`. Null for everybody who is not in the group, but the invitee of
-    /// a pending invite, who sees its name, its description and how many are in it.
+    /// a pending invite, who sees its name, its description and how many are in it, here and by `node`.
     async fn group(&self, ctx: &Context<'_>) -> Option<async_graphql::Result<Group>> {
         let group_id = self.0.group_id?;
         let find = async {
@@ -89,9 +89,7 @@ impl Invite {
             if let Some(conversation) = conversations::graphql::load(ctx, group_id).await? {
                 return Ok(conversation.into_group());
             }
-            let is_asked = access::is_asked(&self.0, viewer.user_id(), app(ctx).clock.now());
-            let row = if is_asked { loaders(ctx).load(group_id).await? } else { None };
-            Ok(row.filter(|row| row.deleted_at.is_none()).map(Group::preview))
+            Ok(access::preview(app(ctx), &loaders(ctx), &viewer, group_id).await?.map(Group::preview))
         };
         find.await.map_err(|error: Error| error.into()).transpose()
     }

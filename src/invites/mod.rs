@@ -19,7 +19,8 @@
 //!
 //! | [`actions::forget`] | who deletes their account | the other side |
 //!
-//! The invitee of a hidden invite hears nothing of it.
+//! The invitee of a hidden invite hears nothing of it, and nothing of its being hidden: they have just blocked the inviter.
+//! Of one that is shown again, at the end of the block, the invitee alone hears.
 //!
 //! An **email invite** is to a mailbox: it has no invitee until somebody **claims** it with the token that was mailed, and
 //! is like any other from then on. Whether the address has an account is never looked at before the answer; so the inviter

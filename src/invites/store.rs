@@ -1,5 +1,7 @@
 //! Statements about invites.
 
+use std::collections::HashMap;
+
 use entity::{
     ConversationId, InviteId, Timestamp, UserId,
     invite::{self, Column, Entity, Status},
@@ -12,13 +14,16 @@ use uuid::Uuid;
 
 use super::{
     access::{self, Claim, PendingInvite},
-    types::{InviteDirection, InviteKind, InviteStatus, Unanswerable},
+    types::{Among, InviteDirection, InviteKind, InviteStatus, Unanswerable},
 };
 use crate::{
     db::Db,
     error::{Error, Outcome, Refusal},
     events::Transaction,
-    graphql::pagination::{Page, PageRequest},
+    graphql::{
+        loaders::Key,
+        pagination::{Page, PageRequest},
+    },
 };
 
 /// The invite that holds a slot, also an expired one.
@@ -102,6 +107,17 @@ pub(super) async fn hide(tx: &Transaction<'_>, row: &invite::Model, slot: Option
     Ok(())
 }
 
+/// Shows a pending invite to its invitee again; what slot it holds from then on.
+pub(super) async fn show(tx: &Transaction<'_>, row: &invite::Model, slot: Option<String>) -> Result<(), Error> {
+    Entity::update_many()
+        .set(invite::ActiveModel { hidden: Set(false), pending_slot: Set(slot), ..Default::default() })
+        .filter(Column::Id.eq(row.id))
+        .filter(Column::Status.eq(Status::Pending))
+        .exec(tx.db())
+        .await?;
+    Ok(())
+}
+
 pub(super) async fn update_pending(
     tx: &Transaction<'_>,
     row: &invite::Model,
@@ -128,41 +144,52 @@ pub(super) async fn update_pending(
     Ok(updated.into_iter().next())
 }
 
-/// Revokes the pending invites into a group: those of one inviter, or all. As they are then.
-pub(super) async fn revoke_into_group(
+fn is_among(among: Among) -> Condition {
+    match among {
+        Among::All => Condition::all(),
+        Among::By(inviter_id) => Condition::all().add(Column::InviterId.eq(inviter_id)),
+        Among::To(invitee_id) => Condition::all().add(Column::InviteeId.eq(invitee_id)),
+    }
+}
+
+/// Ends pending invites into a group, also hidden ones. As they are then.
+pub(super) async fn end_into_group(
     tx: &Transaction<'_>,
     group_id: ConversationId,
-    inviter_id: Option<UserId>,
+    among: Among,
+    status: Status,
     now: Timestamp,
 ) -> Result<Vec<invite::Model>, Error> {
-    let change = invite::ActiveModel { status: Set(Status::Revoked), pending_slot: Set(None), ..Default::default() };
-    let mut query = Entity::update_many()
+    let responded_at = (status == Status::Accepted).then_some(now);
+    let change = invite::ActiveModel {
+        status: Set(status),
+        pending_slot: Set(None),
+        responded_at: Set(responded_at),
+        ..Default::default()
+    };
+    let query = Entity::update_many()
         .set(change)
         .filter(Column::GroupId.eq(group_id))
         .filter(Column::Kind.eq(invite::Kind::Group))
-        .filter(has_status(InviteStatus::Pending, now));
-    if let Some(inviter_id) = inviter_id {
-        query = query.filter(Column::InviterId.eq(inviter_id));
-    }
+        .filter(has_status(InviteStatus::Pending, now))
+        .filter(is_among(among));
     Ok(query.exec_with_returning(tx.db()).await?)
 }
 
-/// Makes the pending email invites into a group, those of one inviter or all, lead into none. As they are then: without
-/// the slot of the group, so that who may invite again can.
+/// Makes pending email invites into a group lead into none. As they are then: without the slot of the group, so that who
+/// may invite again can.
 pub(super) async fn take_out_of_group(
     tx: &Transaction<'_>,
     group_id: ConversationId,
-    inviter_id: Option<UserId>,
+    among: Among,
 ) -> Result<Vec<invite::Model>, Error> {
     let change = invite::ActiveModel { group_id: Set(None), pending_slot: Set(None), ..Default::default() };
-    let mut query = Entity::update_many()
+    let query = Entity::update_many()
         .set(change)
         .filter(Column::GroupId.eq(group_id))
         .filter(Column::Kind.eq(invite::Kind::Email))
-        .filter(Column::Status.eq(Status::Pending));
-    if let Some(inviter_id) = inviter_id {
-        query = query.filter(Column::InviterId.eq(inviter_id));
-    }
+        .filter(Column::Status.eq(Status::Pending))
+        .filter(is_among(among));
     Ok(query.exec_with_returning(tx.db()).await?)
 }
 
@@ -204,6 +231,36 @@ pub(super) async fn empty_all_of(tx: &Transaction<'_>, user_id: UserId) -> Resul
         emptied.extend(query.exec_with_returning(tx.db()).await?);
     }
     Ok(emptied)
+}
+
+/// Somebody's being asked into a group, by a pending invite that they see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Asked {
+    pub invitee_id: UserId,
+    pub group_id: ConversationId,
+    pub now: Timestamp,
+}
+
+impl Key for Asked {
+    type Value = ();
+
+    async fn load(db: &Db, keys: &[Self]) -> Result<HashMap<Self, ()>, Error> {
+        let rows: Vec<(UserId, ConversationId, Timestamp)> = Entity::find()
+            .select_only()
+            .columns([Column::InviteeId, Column::GroupId, Column::ExpiresAt])
+            .filter(Column::InviteeId.is_in(keys.iter().map(|key| key.invitee_id)))
+            .filter(Column::GroupId.is_in(keys.iter().map(|key| key.group_id)))
+            .filter(Column::Hidden.eq(false))
+            .filter(Column::Status.eq(Status::Pending))
+            .into_tuple()
+            .all(db.read())
+            .await?;
+        let is_asked = |key: &Self| {
+            let mut to_them = rows.iter().filter(|row| (row.0, row.1) == (key.invitee_id, key.group_id));
+            to_them.any(|(_, _, expires_at)| *expires_at > key.now)
+        };
+        Ok(keys.iter().filter(|key| is_asked(key)).map(|key| (*key, ())).collect())
+    }
 }
 
 /// Which of a viewer's invites to list.

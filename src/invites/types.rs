@@ -1,7 +1,10 @@
 //! Notes, and the state machine of an invite: pure, so that tables test it.
 
 use async_graphql::Enum;
-use entity::invite::{Kind, Status};
+use entity::{
+    UserId,
+    invite::{Kind, Status},
+};
 use unicode_normalization::UnicodeNormalization;
 
 use crate::error::{Refusal, UserErrorCode};
@@ -249,6 +252,14 @@ impl From<Unsendable> for Refusal {
         };
         Refusal::new(code, message)
     }
+}
+
+/// Which of the invites into a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    All,
+    By(UserId),
+    To(UserId),
 }
 
 /// Some words with an invite: 1–500 characters in NFC, no control characters but line breaks and tabs.

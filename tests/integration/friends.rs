@@ -318,6 +318,60 @@ story!(a_blocked_person_is_not_told, |world| async {
     assert_eq!(alice.befriend(&bob).await, with_bob);
 });
 
+story!(an_invite_that_a_block_has_hidden_is_there_again_after_it, |world| async {
+    let server = world.server().await;
+    let (alice, bob, carol) = tokio::join!(server.person("alice"), server.person("bob"), server.person("carol"));
+    bob.befriend(&carol).await;
+    let socket = carol.socket().await;
+    let group = bob.create_group("The group").await;
+    let from_alice = alice.invite(&carol).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    let into_group = bob.invite_to(&group, &carol).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    let pending = async || {
+        let invites = carol.invites("INCOMING").await;
+        let pending = invites.iter().filter(|invite| invite["status"] == "PENDING");
+        pending.map(|invite| invite["id"].as_str().expect("an id").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(pending().await, [into_group.clone(), from_alice.clone()]);
+    let (mut hears, _) = socket.follow(None).await;
+    let alice_socket = alice.socket().await;
+    let (mut alice_hears, _) = alice_socket.follow(None).await;
+    for person in [&alice, &bob] {
+        carol.to_user("blockUser", person).await.ok();
+        hears.until(|event| stands_to(event, person, "BLOCKED")).await;
+    }
+    assert_eq!(pending().await, [] as [String; 0]);
+    // One is sent under the block, after the first was taken back.
+    alice.answer_invite("revokeInvite", &from_alice).await.ok();
+    alice_hears.until(|event| invite_is(event, &json!(from_alice), "REVOKED")).await;
+    let meanwhile = alice.invite(&carol).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    alice_hears.until(|event| invite_is(event, &json!(meanwhile), "PENDING")).await;
+    for person in [&alice, &bob] {
+        carol.to_user("unblockUser", person).await.ok();
+    }
+    let heard = hears.until(|event| stands_to(event, &bob, "NONE")).await;
+    let told: Vec<&Value> =
+        heard.iter().map(|envelope| &envelope["event"]["invite"]["id"]).filter(|id| !id.is_null()).collect();
+    assert_eq!(told, [&json!(into_group)]);
+    assert_eq!(pending().await, [into_group.clone()], "what came under the block stays hidden");
+    let accepted = carol.answer_invite("acceptInvite", &into_group).await;
+    assert_eq!(conversation_id_of(accepted.ok()), group);
+    // And of all that, who was blocked has heard nothing.
+    alice.create_group("A sign").await;
+    let heard = alice_hears.until(|event| event["__typename"] == "ConversationChanged").await;
+    assert_eq!(heard.len(), 1, "{heard:?}");
+
+    // A friend invite comes back as well.
+    let dave = server.person("dave").await;
+    let from_dave = dave.invite(&carol).await.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+    hears.until(|event| invite_is(event, &json!(from_dave), "PENDING")).await;
+    carol.to_user("blockUser", &dave).await.ok();
+    assert_eq!(pending().await, [] as [String; 0]);
+    carol.to_user("unblockUser", &dave).await.ok();
+    hears.until(|event| invite_is(event, &json!(from_dave), "PENDING")).await;
+    assert_eq!(carol.relationship_to(&dave).await, "INVITE_RECEIVED");
+    carol.answer_invite("acceptInvite", &from_dave).await.ok();
+});
+
 story!(strangers_are_found_only_when_they_want_to_be, |world| async {
     let server = world.server().await;
     let (alice, shy, open) = tokio::join!(server.person("alice"), server.person("shy_one"), server.person("shy.open"));

@@ -50,14 +50,16 @@ fn pairs(roles: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Shows that a group is not there for somebody, on any road.
 async fn is_absent_for(person: &Person, group: &str, message: &Value, cursor: Option<&str>) {
+    let node = person.ask("query($id: ID!) { node(id: $id) { id } }", json!({"id": group})).await;
+    assert_eq!(node, json!({"node": null}));
+    is_closed_to(person, group, message, cursor).await;
+}
+
+/// Shows that somebody has no part in a group, on any road; they may be invited into it.
+async fn is_closed_to(person: &Person, group: &str, message: &Value, cursor: Option<&str>) {
     assert!(person.conversation(group, "id").await.is_null());
-    let nodes = person
-        .ask(
-            "query($g: ID!, $m: ID!) { a: node(id: $g) { id } b: node(id: $m) { id } }",
-            json!({"g": group, "m": message["id"]}),
-        )
-        .await;
-    assert_eq!(nodes, json!({"a": null, "b": null}));
+    let node = person.ask("query($id: ID!) { node(id: $id) { id } }", json!({"id": message["id"]})).await;
+    assert_eq!(node, json!({"node": null}));
     let listed = person.viewer("conversations(first: 50) { nodes { id } }").await;
     let listed = listed["conversations"]["nodes"].as_array().expect("a list").clone();
     assert!(listed.iter().all(|node| node["id"] != group), "{listed:?}");
@@ -135,7 +137,7 @@ story!(a_group_lives_from_its_first_day_to_its_last, |world| async {
             "members": {"totalCount": 0, "nodes": []},
             "createdAt": preview["createdAt"], "lastActivityAt": preview["createdAt"]})
     );
-    is_absent_for(&bob, &id, &said, None).await;
+    is_closed_to(&bob, &id, &said, None).await;
 
     let accepted = bob.answer_invite("acceptInvite", invite["id"].as_str().expect("an id")).await;
     assert_eq!(accepted.ok()["invite"]["status"], "ACCEPTED");
@@ -555,6 +557,116 @@ story!(an_invite_into_a_group_ends_with_the_group_and_is_hidden_from_who_blocked
     let seen = by_dave.ok()["invite"]["id"].as_str().expect("an id").to_owned();
     let accepted = bob.answer_invite("acceptInvite", &seen).await;
     assert_eq!(conversation_id_of(accepted.ok()), group);
+});
+
+story!(who_is_out_of_a_group_does_not_come_back_by_an_older_invite, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let dave = server.person("dave").await;
+    alice.befriend(&dave).await;
+    dave.befriend(&bob).await;
+    let alice_socket = alice.socket().await;
+    let (mut alice_hears, _) = alice_socket.follow(None).await;
+    let bob_socket = bob.socket().await;
+    let (mut bob_hears, _) = bob_socket.follow(None).await;
+    for ending in ["removeMember", "leaveGroup"] {
+        let group = alice.create_group("The group").await;
+        alice.bring(&group, &dave).await;
+        alice.give_role(&group, &dave, "ADMIN").await.ok();
+        let made = alice.mutate("createInviteLink", json!({"groupId": group}), "inviteLink { code }").await;
+        let code = made.ok()["inviteLink"]["code"].clone();
+        let invited = alice.invite_to(&group, &bob).await;
+        let invite = invited.ok()["invite"]["id"].clone();
+        // He comes by the link: with that the invite is accepted.
+        bob.mutate("joinGroup", json!({"code": code}), "group { id }").await.ok();
+        let accepted = |event: &Value| event["invite"]["id"] == invite && event["invite"]["status"] == "ACCEPTED";
+        alice_hears.until(accepted).await;
+        bob_hears.until(accepted).await;
+        let answer = async || bob.answer_invite("acceptInvite", invite.as_str().expect("an id")).await;
+        assert_eq!(answer().await.code(), Some("INVITE_NOT_PENDING"));
+        // And if one were left, as by a server of before, it would end with his membership.
+        world.sql(r#"UPDATE invite SET status = 'pending' WHERE status = 'accepted' AND kind = 'group'"#).await;
+        match ending {
+            "removeMember" => alice.to_member("removeMember", &group, &bob).await.ok().clone(),
+            _ => bob.to_group("leaveGroup", &group).await.ok().clone(),
+        };
+        let revoked = |event: &Value| event["invite"]["id"] == invite && event["invite"]["status"] == "REVOKED";
+        alice_hears.until(revoked).await;
+        assert_eq!(answer().await.code(), Some("INVITE_NOT_PENDING"));
+        assert!(bob.conversation(&group, "id").await.is_null());
+        world.sql(r#"UPDATE invite SET status = 'accepted' WHERE status = 'pending' AND kind = 'group'"#).await;
+        // A new one lets him in again.
+        alice.bring(&group, &bob).await;
+        alice.to_group("deleteGroup", &group).await.ok();
+    }
+});
+
+story!(an_invite_into_a_group_ends_with_the_friendship_however_that_ends, |world| async {
+    let server = world.server().await;
+    let alice = server.person("alice").await;
+    let group = alice.create_group("The group").await;
+    let mut told = Vec::new();
+    for (name, ending) in [("bob", "removeFriend"), ("eve", "blockUser")] {
+        let other = server.person(name).await;
+        alice.befriend(&other).await;
+        let socket = other.socket().await;
+        let (mut hears, _) = socket.follow(None).await;
+        let invited = alice.invite_to(&group, &other).await;
+        let invite = invited.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        hears.until(|event| event["invite"]["id"] == invite.as_str()).await;
+        alice.to_user(ending, &other).await.ok();
+        // In no order: they are of several topics.
+        let mut kinds = Vec::new();
+        for _ in 0..3 {
+            kinds.push(hears.next().await["event"]["__typename"].as_str().expect("a kind").to_owned());
+        }
+        kinds.sort();
+        let answer = other.answer_invite("acceptInvite", &invite).await;
+        let invites: Vec<Value> = other.invites("INCOMING").await.iter().map(|it| it["status"].clone()).collect();
+        told.push((kinds, answer.code().map(str::to_owned), invites));
+    }
+    assert_eq!(told[0], told[1], "nothing tells the two apart");
+    assert_eq!(told[0].0, ["ConversationChanged", "FriendshipChanged", "InviteChanged"]);
+    assert_eq!((told[0].1.as_deref(), &told[0].2[0]), (Some("INVITE_NOT_PENDING"), &json!("REVOKED")));
+});
+
+story!(who_is_invited_sees_of_the_group_the_same_by_its_id_as_by_the_invite, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let group = alice.create_group("The group").await;
+    alice.send(&group, "Among ourselves.").await;
+    let by_id = async |person: &Person| {
+        let query = "query($id: ID!) {
+            node(id: $id) { ...Shown } nodes(ids: [$id]) { ...Shown } conversation(id: $id) { id }
+        }
+        fragment Shown on Group { id name description memberCount viewerRole viewerCanSend unreadCount lastActivityAt
+            lastMessage { id } messages { edges { cursor } } members { totalCount edges { cursor } } }";
+        person.ask(query, json!({"id": group})).await
+    };
+    let by_invite = async |person: &Person| {
+        let query = "{ viewer { invites { nodes { kind group { id name description memberCount viewerRole viewerCanSend
+            unreadCount lastActivityAt lastMessage { id } messages { edges { cursor } }
+            members { totalCount edges { cursor } } } } } } }";
+        let data = person.ask(query, json!({})).await;
+        let nodes = data["viewer"]["invites"]["nodes"].as_array().expect("a list").clone();
+        nodes.into_iter().find(|node| node["kind"] == "GROUP").expect("the invite")["group"].take()
+    };
+    let nothing = json!({"node": null, "nodes": [null], "conversation": null});
+    assert_eq!(by_id(&bob).await, nothing);
+    for (mutation, person) in [("rejectInvite", &bob), ("revokeInvite", &alice)] {
+        let invited = alice.invite_to(&group, &bob).await;
+        let invite = invited.ok()["invite"]["id"].as_str().expect("an id").to_owned();
+        let shown = by_invite(&bob).await;
+        assert_eq!((&shown["name"], &shown["memberCount"]), (&json!("The group"), &json!(1)));
+        assert_eq!((&shown["lastMessage"], &shown["messages"]["edges"]), (&Value::Null, &json!([])));
+        assert_eq!(by_id(&bob).await, json!({"node": shown, "nodes": [shown], "conversation": null}));
+        person.answer_invite(mutation, &invite).await.ok();
+        assert_eq!(by_id(&bob).await, nothing, "after {mutation}");
+    }
+    // Nor for whom it is hidden from.
+    bob.to_user("blockUser", &alice).await.ok();
+    bob.ask("{ viewer { id } }", json!({})).await;
+    assert_eq!(by_id(&bob).await, nothing);
 });
 
 /// The life of a group on one process, heard on another.
