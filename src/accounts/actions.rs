@@ -9,6 +9,7 @@ use super::{
 use crate::{
     app::App,
     auth::{PasswordHash, RequestContext, Viewer},
+    conversations,
     error::{Failure, Outcome, Refusal, UserErrorCode},
     events::{Event, Transaction},
     friends,
@@ -204,7 +205,8 @@ pub struct Profile {
     pub account: account::Model,
 }
 
-/// Changes the viewer's profile. Their friends and their own devices hear of a new name. An old username is free at once:
+/// Changes the viewer's profile. Their friends and their own devices hear of a new name; who is in a conversation with them,
+/// of a switch of read receipts. An old username is free at once:
 /// it is an address to be invited by, and nothing else hangs on it.
 pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges) -> Outcome<Profile> {
     let username = changes.username.map(|name| Username::parse_field(&name, "username")).transpose();
@@ -240,6 +242,7 @@ pub async fn update_profile(app: &App, viewer: &Viewer, changes: ProfileChanges)
     if let Some(on) = switched {
         let user_id = viewer.user_id();
         tx.record_personal(user_id, Event::ReceiptsSwitched { user_id, on }).await?;
+        conversations::actions::tell_of_receipts(&mut tx, &user).await?;
     }
     tx.commit().await?;
     Ok(Profile { user, account })

@@ -360,8 +360,9 @@ impl AccountMutation {
     }
 
     /// Asks for a mail with a link to a new password. The answer is the same for every address, and says nothing of
-    /// accounts: a mail comes only to the account that has verified the address. Limited by address and by client.
-    /// Refused with `INVALID_INPUT` for what is no address.
+    /// accounts: a mail comes to the account that has verified the address; while none has, to the one that claimed it
+    /// first, at the address as that account has it. Limited by address and by client. Refused with `INVALID_INPUT` for
+    /// what is no address.
     async fn request_password_reset(
         &self,
         ctx: &Context<'_>,
@@ -407,7 +408,8 @@ impl AccountMutation {
     }
 
     /// Changes what is given and leaves the rest. Friends, and the viewer's other devices, hear of a new name by
-    /// `FriendshipChanged`. Refused with `INVALID_INPUT` and `USERNAME_TAKEN`.
+    /// `FriendshipChanged`; a switch of `readReceipts` is heard as `MemberChanged`, in the 1,000 open conversations that
+    /// were active last. What it makes of the others' read positions, the viewer fetches anew. Refused with `INVALID_INPUT` and `USERNAME_TAKEN`.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,

@@ -118,6 +118,41 @@ pub async fn mark_read(app: &App, reader: &Reader, sequence: i32) -> Outcome<()>
     Ok(())
 }
 
+/// Conversations in which a switch of read receipts is told.
+const MAX_TOLD_OF_SWITCH: u64 = 1000;
+
+/// After somebody has switched read receipts: tells the members of their open conversations, of the 1,000 that were active
+/// last, that how far they have read is shown now, or is not. By a few statements.
+pub async fn tell_of_receipts(tx: &mut Transaction<'_>, user: &user::Model) -> Result<(), Error> {
+    use conversation::Column;
+    let mine = member::Entity::find().select_only().column(member::Column::ConversationId);
+    let mine = mine.filter(member::Column::UserId.eq(user.id)).into_query();
+    let open = || conversation::Entity::find().select_only().column(Column::Id).filter(Column::Open.eq(true));
+    let latest: Vec<ConversationId> = open()
+        .filter(Column::Id.in_subquery(mine))
+        .order_by_desc(Column::LastActivityAt)
+        .limit(MAX_TOLD_OF_SWITCH)
+        .into_tuple()
+        .all(tx.db())
+        .await?;
+    // Held until the commit against the end of a friendship, as when somebody reads.
+    let held: Vec<ConversationId> = open()
+        .filter(Column::Id.is_in(latest))
+        .order_by_asc(Column::Id)
+        .lock(LockType::KeyShare)
+        .into_tuple()
+        .all(tx.db())
+        .await?;
+    let places = member::Entity::find()
+        .filter(member::Column::UserId.eq(user.id))
+        .filter(member::Column::ConversationId.is_in(held));
+    let user = Arc::new(user.clone());
+    let events = places.all(tx.db()).await?.into_iter().map(|member| {
+        (member.conversation_id, Event::MemberChanged { member: Arc::new(member), user: Arc::clone(&user) })
+    });
+    tx.record_state_all(events.collect()).await
+}
+
 /// Who reads, with their switch of read receipts: in one statement.
 #[derive(FromQueryResult)]
 struct ReaderRow {

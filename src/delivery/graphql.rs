@@ -86,7 +86,8 @@ pub struct ConversationRemoved {
     pub conversation_id: ID,
 }
 
-/// Somebody joined a conversation of the viewer's, or has another role in it.
+/// Somebody joined a conversation of the viewer's, has another role in it, or has switched read receipts: whether
+/// `lastReadSequence` is shown.
 #[derive(Clone, SimpleObject)]
 pub struct MemberChanged {
     /// `conv_…`
@@ -105,12 +106,14 @@ pub struct MemberRemoved {
 }
 
 /// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
-/// now, and `user.relationship` says how the viewer stands to them.
+/// now, and `user.relationship` says how the viewer stands to them. With `BLOCKED`, their pending invites to the viewer
+/// are gone without an `InviteChanged` for each: a client drops the invites by them.
 #[derive(Clone)]
 pub struct FriendshipChanged(pub UserId);
 
 /// How the viewer stands to somebody changed, or what somebody is called, a friend or the viewer: `user` is as they are
-/// now, and `user.relationship` says how the viewer stands to them.
+/// now, and `user.relationship` says how the viewer stands to them. With `BLOCKED`, their pending invites to the viewer
+/// are gone without an `InviteChanged` for each: a client drops the invites by them.
 #[Object]
 impl FriendshipChanged {
     /// The other person; the viewer, when it is their own name that changed.

@@ -53,8 +53,9 @@ const ENDING: Duration = Duration::from_millis(20);
 const ON_THE_WAY: Duration = Duration::from_millis(50);
 /// How long it is waited for a listener who still reads what came before it.
 const CATCHING_UP: Duration = Duration::from_secs(2);
-/// Between two looks.
+/// Before the second look; twice as long before each further one, so that the many of a large group cost little.
 const LOOKING: Duration = Duration::from_millis(5);
+const LOOKING_AT_MOST: Duration = Duration::from_millis(80);
 /// Events without a number that are held for one seat; past that its client is cut off and resumes.
 const MAX_HELD: usize = 256;
 
@@ -597,16 +598,21 @@ impl Topic {
         };
         let sits = || listeners.iter().any(|subscriber| topic.has(subscriber));
         let started = Instant::now();
+        let mut wait = LOOKING;
         while sits() && started.elapsed() < ON_THE_WAY {
-            tokio::time::sleep(LOOKING).await;
+            tokio::time::sleep(wait).await;
+            wait *= 2;
         }
         // Not on its way, or they are back by now: their removal is in the log, so no more than what that has now.
         let mut last = None;
         while sits() {
             if last.is_none() {
-                // Never closed.
-                let _turn = hub.turns.acquire().await;
-                match log::positions(hub.db(), &[conversation_id]).await {
+                let found = {
+                    // Never closed.
+                    let _turn = hub.turns.acquire().await;
+                    log::positions(hub.db(), &[conversation_id]).await
+                };
+                match found {
                     Ok(positions) => last = Some(positions.get(&conversation_id).copied().unwrap_or(0)),
                     Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
                 }
@@ -621,7 +627,8 @@ impl Topic {
             } else if topic.position() < last {
                 topic.fell_behind();
             }
-            tokio::time::sleep(LOOKING).await;
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(LOOKING_AT_MOST);
         }
     }
 
@@ -772,6 +779,10 @@ impl State {
             return self.typists.get_or_insert_default().is_news(user, *typing, *said_at, Instant::now());
         }
         let Some(log_id) = delivery.log_id else { return true };
+        // State of a conversation: who sits down later finds it as it is.
+        if self.position.is_some() && log_id <= self.read_floor {
+            return false;
+        }
         if self.remembered.contains(&log_id) {
             return false;
         }

@@ -57,7 +57,7 @@ pub enum Event {
     },
     /// The conversation opened, closed or was described anew.
     ConversationChanged { conversation_id: ConversationId },
-    /// Somebody joined, or has another role.
+    /// Somebody joined, or has another role. Without a number: how far they have read is shown now, or is not.
     MemberChanged { member: Arc<member::Model>, user: Arc<user::Model> },
     /// Somebody left or was removed. Nothing with a higher number is for them.
     MemberRemoved {

@@ -68,19 +68,31 @@ impl<'a> Transaction<'a> {
 
     /// Writes many events of one kind, each for one person, by a few statements.
     pub async fn record_personal_all(&mut self, events: Vec<(UserId, Event)>) -> Result<(), Error> {
+        self.write_all(events.into_iter().map(|(user_id, event)| (Topic::User(user_id), event)).collect()).await
+    }
+
+    /// As [`Transaction::record_state`], of many conversations and by a few statements.
+    pub async fn record_state_all(&mut self, events: Vec<(ConversationId, Event)>) -> Result<(), Error> {
+        self.write_all(events.into_iter().map(|(id, event)| (Topic::Conversation(id), event)).collect()).await
+    }
+
+    async fn write_all(&mut self, events: Vec<(Topic, Event)>) -> Result<(), Error> {
         let occurred_at = self.app.clock.now();
         for chunk in events.chunks(ROWS_AT_ONCE) {
-            let rows = chunk.iter().map(|(user_id, event)| row_of(Topic::User(*user_id), None, event, occurred_at));
+            let rows = chunk.iter().map(|(topic, event)| row_of(*topic, None, event, occurred_at));
             let rows: Vec<event::ActiveModel> = rows.collect::<Result<_, Error>>()?;
             let mut written = event::Entity::insert_many(rows).exec_with_returning(&self.tx).await?;
             written.sort_unstable_by_key(|row| row.id);
-            let in_order = written.iter().map(|row| row.user_id).eq(chunk.iter().map(|(user_id, _)| Some(*user_id)));
-            if !in_order {
+            let is_of = |row: &event::Model, topic: Topic| match topic {
+                Topic::Conversation(id) => row.conversation_id == Some(id),
+                Topic::User(id) => row.conversation_id.is_none() && row.user_id == Some(id),
+                Topic::Sessions => false,
+            };
+            if written.len() != chunk.len() || !written.iter().zip(chunk).all(|(row, (topic, _))| is_of(row, *topic)) {
                 return Err(Error::internal("the rows of the log are not in the order in which they were written"));
             }
-            for ((user_id, event), row) in chunk.iter().zip(written) {
-                let topic = Topic::User(*user_id);
-                let (log_id, event) = (Some(row.id), event.clone());
+            for ((topic, event), row) in chunk.iter().zip(written) {
+                let (topic, log_id, event) = (*topic, Some(row.id), event.clone());
                 self.deliveries.push(Arc::new(Delivery { topic, position: None, log_id, occurred_at, event }));
             }
         }

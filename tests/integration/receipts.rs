@@ -242,6 +242,78 @@ async fn receipts_are_switched(a: &Server, b: &Server) {
     }
 }
 
+/// Bob switches, and Alice, on another process, hears it in their conversation and in their group, live and by replay.
+async fn a_switch_is_told(here: &Server, there: &Server) {
+    let (alice, bob, conversation) = here.friends("alice", "bob").await;
+    let carol = here.person("carol").await;
+    let closed = carol.befriend(&bob).await;
+    let group = alice.create_group("The group").await;
+    alice.bring(&group, &bob).await;
+    let mut sent = Vec::new();
+    for id in [&conversation, &group] {
+        sent.push(alice.send(id, "Read this.").await);
+        bob.mark_read(id, sequence(&sent[0])).await.ok();
+    }
+    bob.mark_read(&group, sequence(&sent[1])).await.ok();
+    carol.to_user("removeFriend", &bob).await.ok();
+    let (alice_there, carol_there) = (alice.at(there), carol.at(there));
+    let (socket, carol_socket) = (alice_there.socket().await, carol_there.socket().await);
+    let (mut hears, _) = socket.follow(None).await;
+    let (mut carol_hears, _) = carol_socket.follow(None).await;
+    let cursor = {
+        alice.send(&conversation, "Before.").await;
+        let said = hears.until(|event| event["messageEdge"]["node"]["body"] == "Before.").await;
+        said.last().expect("an event")["cursor"].as_str().expect("a cursor").to_owned()
+    };
+    let is_told = |event: &Value, id: &str, shown: bool| {
+        event["__typename"] == "MemberChanged"
+            && event["conversationId"] == id
+            && event["memberEdge"]["node"]["id"] == bob.id.as_str()
+            && (event["memberEdge"]["lastReadSequence"] != 0) == shown
+    };
+    for on in [false, true, false] {
+        want_receipts(&bob, on).await;
+        let (mut in_both, mut heard) = ([false; 2], Vec::new());
+        while in_both != [true; 2] {
+            let told = hears.until(|event| event["__typename"] == "MemberChanged").await.pop().expect("an event");
+            for (told_in, id) in in_both.iter_mut().zip([&conversation, &group]) {
+                *told_in |= is_told(&told["event"], id, on);
+            }
+            heard.push(told);
+        }
+        assert_eq!(heard.len(), 2, "once in each: {heard:?}");
+        // What is so already is no change.
+        want_receipts(&bob, on).await;
+    }
+    let (mut more, replayed) = socket.follow(Some(&cursor)).await;
+    for id in [&conversation, &group] {
+        assert!(replayed.iter().any(|envelope| is_told(&envelope["event"], id, false)), "{replayed:?}");
+    }
+    alice.send(&conversation, "After.").await;
+    for stream in [&mut hears, &mut more] {
+        let rest = stream.until(|event| event["messageEdge"]["node"]["body"] == "After.").await;
+        assert!(rest.iter().all(|envelope| envelope["event"]["__typename"] != "MemberChanged"), "{rest:?}");
+    }
+    carol.create_group("A sign").await;
+    let heard = carol_hears.until(|event| event["conversation"]["name"] == "A sign").await;
+    assert!(heard.iter().all(|envelope| envelope["event"]["conversationId"] != closed.as_str()), "{heard:?}");
+}
+
+story!(who_is_in_a_conversation_hears_a_switch_of_receipts, |world| async {
+    let server = world.server().await;
+    a_switch_is_told(&server, &server).await;
+});
+
+full_story!(a_switch_of_receipts_is_told_by_another_process_with_and_without_redis, |world| async {
+    let mut redis = Redis::private(world).await;
+    let options = || Options::default().redis(redis.url()).set("KITH_RECONCILE_SECONDS", "0.5");
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    a_switch_is_told(&a, &b).await;
+    world.sql(r#"UPDATE "user" SET username = username || '_1'"#).await;
+    redis.kill().await;
+    a_switch_is_told(&a, &b).await;
+});
+
 story!(reading_on_after_the_end_of_a_friendship_does_not_show, |world| async {
     let server = world.server().await;
     let alice = server.person("alice").await;
