@@ -276,6 +276,11 @@ impl Watcher {
         self.waiting.lock().away.get_or_insert_default().insert(person)
     }
 
+    /// Whether it began a moment ago with being told that somebody is online: that they come is of before, then.
+    fn began_with(&self, person: UserId) -> bool {
+        self.waiting.lock().first.as_ref().is_some_and(|first| first.get(&person) == Some(&true))
+    }
+
     /// From now on it knows how somebody is.
     fn meet(&self, person: UserId) {
         if let Some(away) = &mut self.waiting.lock().away {
@@ -436,7 +441,9 @@ fn gather(
                     continue;
                 }
                 if !waited && presence.is_online() {
-                    watcher.miss(person);
+                    if !watcher.began_with(person) {
+                        watcher.miss(person);
+                    }
                     continue;
                 }
             }
