@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,7 +17,7 @@ use crate::{
     auth::{Passwords, Revocations, Tokens},
     clock::{Clock, random_bytes},
     config::{AuthConfig, Config, DatabaseUrl, Switch},
-    db::Db,
+    db::{Db, Migrations},
     delivery::{Hub, Streams},
     error::Error,
     events::bus::{Bus, LocalBus, redis::RedisBus},
@@ -82,15 +82,17 @@ pub async fn build(config: Config) -> Result<Arc<App>, Error> {
         let cause = error.cause().map_or_else(|| error.to_string(), str::to_owned);
         Error::Unavailable(format!("the database cannot be used: {cause}"))
     })?;
-    if config.in_production() {
-        let n_pending = db.pending_migrations().await?;
-        if n_pending > 0 {
-            return Err(Error::internal(format!(
-                "the database lacks {n_pending} of this version's migrations: run `kith migrate` first"
-            )));
-        }
-    } else {
+    if !config.in_production() {
         db.migrate().await?;
+    }
+    let Migrations { n_pending, unknown } = db.migrations().await?;
+    if n_pending > 0 {
+        return Err(Error::internal(format!(
+            "the database lacks {n_pending} of this version's migrations: run `kith migrate` first"
+        )));
+    }
+    if !unknown.is_empty() {
+        tracing::warn!(?unknown, "a newer version has migrated the database");
     }
     let secret = match &config.auth.jwt_secret {
         Some(secret) => secret.expose_secret().as_bytes().to_vec(),
@@ -155,7 +157,10 @@ fn development_secret(database_url: &DatabaseUrl) -> Result<Vec<u8>, Error> {
             path.push(".secret");
             PathBuf::from(path)
         }
-        DatabaseUrl::Postgres(_) => PathBuf::from("kith.secret"),
+        DatabaseUrl::Postgres(_) => {
+            tracing::info!("no KITH_JWT_SECRET: processes that start in other folders refuse this one's access tokens");
+            PathBuf::from("kith.secret")
+        }
     };
     read_or_make_secret(&path)
         .map_err(|error| Error::internal(format!("the development secret {} cannot be kept: {error}", path.display())))
@@ -181,6 +186,7 @@ fn read_or_make_secret(path: &Path) -> io::Result<Vec<u8>> {
             _ => {}
         }
     }
+    make_private(path)?;
     let secret = fs::read(path)?;
     if secret.len() < 32 {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it has fewer than 32 bytes"));
@@ -188,10 +194,19 @@ fn read_or_make_secret(path: &Path) -> io::Result<Vec<u8>> {
     Ok(secret)
 }
 
+/// Whoever can read the secret can be anybody. A file that was copied or restored may have lost its mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        let path = path.display();
+        tracing::warn!(%path, "others could read the development secret and no longer can; delete it to get a new one");
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -204,6 +219,12 @@ mod tests {
         let mode = fs::metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+        for others in [0o644, 0o620, 0o604] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(others)).expect("is changed");
+            assert_eq!(development_secret(&url).expect("is read"), secret);
+            let mode = fs::metadata(&path).expect("is there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{others:o} is mended");
+        }
         fs::write(&path, "short").expect("is written");
         assert!(development_secret(&url).is_err());
     }

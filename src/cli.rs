@@ -16,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     app,
     config::{Config, LogConfig, LogFormat, StorageConfig},
-    db::Db,
+    db::{Db, Migrations},
     error::Error,
     graphql::{self, engine::Engine},
     server,
@@ -131,10 +131,13 @@ async fn serve(config: Config) -> Result<(), Error> {
 async fn migrate(arguments: MigrateArguments) -> Result<(), Error> {
     start_log(&arguments.log);
     let db = Db::connect(&arguments.storage).await?;
-    let n_pending = db.pending_migrations().await?;
+    let Migrations { n_pending, unknown } = db.migrations().await?;
     db.migrate().await?;
     if arguments.new_epoch {
         db.renew_epoch().await?;
+    }
+    if !unknown.is_empty() {
+        tracing::warn!(?unknown, "a newer version has migrated the database");
     }
     tracing::info!(n_applied = n_pending, "the database is up to date");
     Ok(())

@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     str::FromStr,
     sync::Arc,
     time::{Duration, Instant},
@@ -57,6 +58,16 @@ pub struct Db {
     health: Option<Arc<Health>>,
     /// Keeps a second process away from an SQLite file, as long as this one lives.
     _lock: Option<Arc<File>>,
+}
+
+/// How the migrations that were applied to a database and those of this program compare.
+#[derive(Clone, Debug)]
+pub struct Migrations {
+    /// How many this program knows and the database lacks.
+    pub n_pending: usize,
+    /// Those that a newer version of the program has applied. It may run beside this one, or have been rolled back: the
+    /// code of the release before runs on the new schema.
+    pub unknown: Vec<String>,
 }
 
 /// Begins a transaction of PostgreSQL that may be given up at any moment.
@@ -174,18 +185,28 @@ impl Db {
         self.writer.get_database_backend() == DatabaseBackend::Postgres
     }
 
-    /// Brings the schema up to date. Processes that start together do it one after the other.
+    /// Brings the schema up to date. Processes that start together do it one after the other. Where a newer version has
+    /// been before, everything of this one is there: that is no failure.
     pub async fn migrate(&self) -> Result<(), Error> {
         if !self.is_postgres() {
-            return Ok(Migrator::up(&self.writer, None).await?);
+            return self.migrate_alone().await;
         }
         let mut connection = self.writer.get_postgres_connection_pool().acquire().await?;
         sqlx::raw_sql("SET statement_timeout = 0; SET lock_timeout = 0").execute(&mut *connection).await?;
         sqlx::query("SELECT pg_advisory_lock($1)").bind(MIGRATION_LOCK).execute(&mut *connection).await?;
-        let migrated = Migrator::up(&self.writer, None).await;
+        let migrated = self.migrate_alone().await;
         // Closing gives the lock back, whatever happened.
         connection.close().await?;
-        Ok(migrated?)
+        migrated
+    }
+
+    async fn migrate_alone(&self) -> Result<(), Error> {
+        let Migrations { n_pending, unknown } = self.migrations().await?;
+        // With migrations that it does not know the migrator does nothing; it says so where it should do something.
+        if n_pending > 0 || unknown.is_empty() {
+            Migrator::up(&self.writer, None).await?;
+        }
+        Ok(())
     }
 
     /// Asks PostgreSQL whether it answers, again and again, until told to stop.
@@ -210,9 +231,15 @@ impl Db {
         }
     }
 
-    /// How many migrations this program knows and the database lacks.
-    pub async fn pending_migrations(&self) -> Result<usize, Error> {
-        Ok(Migrator::get_pending_migrations(&self.writer).await?.len())
+    /// How the database's migrations and those of this program compare.
+    pub async fn migrations(&self) -> Result<Migrations, Error> {
+        let known: Vec<String> = Migrator::migrations().iter().map(|migration| migration.name().to_owned()).collect();
+        let applied = Migrator::get_migration_models(&self.writer).await?;
+        let applied: Vec<String> = applied.into_iter().map(|row| row.version).collect();
+        Ok(Migrations {
+            n_pending: known.iter().filter(|name| !applied.contains(name)).count(),
+            unknown: applied.into_iter().filter(|name| !known.contains(name)).collect(),
+        })
     }
 
     /// Whether the database answers.
@@ -306,11 +333,13 @@ impl Health {
     }
 }
 
-/// Takes the one place of a process at an SQLite file: two would not hear each other's events.
+/// Takes the one place of a process at an SQLite file: two would not hear each other's events. By whatever links it is
+/// reached, the lock lies beside the file itself.
 fn lock_file(path: &Path) -> Result<File, Error> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
     let refuse = |cause: String| Error::Unavailable(cause);
+    let real = real_path(path).map_err(|error| refuse(format!("{} cannot be found: {error}", path.display())))?;
+    let mut lock_path = real.into_os_string();
+    lock_path.push(".lock");
     let file = File::options().create(true).truncate(false).write(true).open(&lock_path);
     let file =
         file.map_err(|error| refuse(format!("{} cannot be opened: {error}", Path::new(&lock_path).display())))?;
@@ -320,13 +349,84 @@ fn lock_file(path: &Path) -> Result<File, Error> {
     Ok(file)
 }
 
+/// Where a file lies, or will lie once it is made.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    // SQLite makes the file that a link points to. As many links as the system follows.
+    for _ in 0..40 {
+        match path.canonicalize() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            found => return found,
+        }
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let folder = folder.canonicalize()?;
+        match path.read_link() {
+            // An absolute target replaces the folder.
+            Ok(target) => path = folder.join(target),
+            Err(_) => {
+                let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+                return Ok(folder.join(name));
+            }
+        }
+    }
+    Err(io::Error::other("too many links"))
+}
+
 #[cfg(test)]
 pub mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use clap::Parser;
     use sea_orm::ConnectionTrait;
 
-    use super::Db;
+    use super::*;
     use crate::config::StorageConfig;
+
+    fn config(path: &Path) -> StorageConfig {
+        let url = format!("sqlite://{}", path.display());
+        Cli::try_parse_from(["kith", "--database-url", &url]).expect("it is valid").storage
+    }
+
+    #[tokio::test]
+    async fn a_file_has_one_process_by_whatever_name() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let folder = directory.path().join("folder");
+        fs::create_dir(&folder).expect("a folder");
+        symlink(&folder, directory.path().join("linked")).expect("a link");
+        symlink("folder/kith.db", directory.path().join("link.db")).expect("a link");
+        symlink(directory.path().join("link.db"), directory.path().join("link of link.db")).expect("a link");
+        let names = ["folder/kith.db", "link.db", "linked/kith.db", "folder/../linked/kith.db", "link of link.db"];
+        // Whichever comes first, the file made already or not.
+        for (n, first) in names.iter().enumerate() {
+            let db = Db::connect(&config(&directory.path().join(first))).await.expect("the first may");
+            for other in names {
+                let second = Db::connect(&config(&directory.path().join(other))).await;
+                assert!(matches!(second, Err(Error::Unavailable(_))), "{first}, then {other}");
+            }
+            drop(db);
+            if n % 2 == 0 {
+                fs::remove_file(folder.join("kith.db")).expect("it was made there");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_older_program_takes_what_a_newer_one_has_migrated() {
+        let (_directory, db) = loose().await;
+        let newer = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_newer', 0)";
+        db.writer().execute_unprepared(newer).await.expect("SQLite does as told");
+        let Migrations { n_pending, unknown } = db.migrations().await.expect("they are compared");
+        assert_eq!((n_pending, unknown), (0, vec!["m29991231_000001_newer".to_owned()]));
+        db.migrate().await.expect("there is nothing to do");
+        // Where there is something to do, somebody has to look.
+        let gap = "DELETE FROM seaql_migrations WHERE version LIKE '%_core'";
+        db.writer().execute_unprepared(gap).await.expect("SQLite does as told");
+        assert_eq!(db.migrations().await.expect("they are compared").n_pending, 1);
+        assert!(db.migrate().await.is_err());
+    }
 
     #[derive(Parser)]
     struct Cli {
@@ -337,9 +437,7 @@ pub mod tests {
     /// A database of its own in a directory that lives as long. Rows may stand in it by themselves.
     pub async fn loose() -> (tempfile::TempDir, Db) {
         let directory = tempfile::tempdir().expect("a directory");
-        let url = format!("sqlite://{}", directory.path().join("kith.db").display());
-        let config = Cli::try_parse_from(["kith", "--database-url", &url]).expect("it is valid").storage;
-        let db = Db::connect(&config).await.expect("it is made");
+        let db = Db::connect(&config(&directory.path().join("kith.db"))).await.expect("it is made");
         db.migrate().await.expect("it is migrated");
         db.writer().execute_unprepared("PRAGMA foreign_keys = OFF").await.expect("SQLite does as told");
         (directory, db)

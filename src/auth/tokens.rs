@@ -17,6 +17,8 @@ const ALGORITHM: Algorithm = Algorithm::HS256;
 const KEY_ID: &str = "1";
 /// Longest token that is looked at.
 const MAX_TOKEN_BYTES: usize = 1024;
+/// How far the clocks of two processes may be apart: a token issued later than that is from no process of ours.
+const CLOCK_LEEWAY_SECONDS: i64 = 60;
 
 /// Makes and checks access tokens.
 pub struct Tokens {
@@ -43,6 +45,9 @@ struct Claims {
     sub: Uuid,
     sid: Uuid,
     iat: i64,
+    /// We issue none; whoever else has the key may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     exp: i64,
 }
 
@@ -52,7 +57,7 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[AUDIENCE]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        // The expiry is compared with the app's clock, below.
+        // Times are compared with the app's clock, below.
         validation.validate_exp = false;
         Self {
             encoding: EncodingKey::from_secret(secret),
@@ -73,13 +78,14 @@ impl Tokens {
             sub: user_id.0,
             sid: session_id.0,
             iat: now.0 / 1000,
+            nbf: None,
             exp: expires_at.0 / 1000,
         };
         let token = jsonwebtoken::encode(&header, &claims, &self.encoding).map_err(Error::internal)?;
         Ok((token, expires_at))
     }
 
-    /// Checks signature, algorithm, issuer, audience and expiry. Whether the session lives is asked elsewhere.
+    /// Checks signature, algorithm, issuer, audience and times. Whether the session lives is asked elsewhere.
     pub fn verify(&self, token: &str, now: Timestamp) -> Result<AccessToken, &'static str> {
         if token.len() > MAX_TOKEN_BYTES {
             return Err("The access token is not valid.");
@@ -88,7 +94,7 @@ impl Tokens {
         let verified = match self.verified.get(&key) {
             Some(verified) => verified,
             None => {
-                let verified = self.verify_signature(token).ok_or("The access token is not valid.")?;
+                let verified = self.verify_signature(token, now).ok_or("The access token is not valid.")?;
                 self.verified.insert(key, verified);
                 verified
             }
@@ -99,9 +105,16 @@ impl Tokens {
         Ok(verified)
     }
 
-    fn verify_signature(&self, token: &str) -> Option<AccessToken> {
+    /// All that is looked at once: who passed will pass later too, until the token dies.
+    fn verify_signature(&self, token: &str, now: Timestamp) -> Option<AccessToken> {
         let data = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation).ok()?;
-        if data.header.kid.as_deref() != Some(KEY_ID) {
+        // `crit` names what a reader must understand, and we know no extension.
+        if data.header.kid.as_deref() != Some(KEY_ID) || data.header.crit.is_some() {
+            return None;
+        }
+        let now_seconds = now.0 / 1000;
+        let is_early = data.claims.nbf.is_some_and(|not_before| not_before > now_seconds);
+        if is_early || data.claims.iat > now_seconds + CLOCK_LEEWAY_SECONDS {
             return None;
         }
         let expires_at = Timestamp(data.claims.exp.checked_mul(1000)?);
@@ -210,7 +223,21 @@ mod tests {
             jsonwebtoken::encode(header, claims, &EncodingKey::from_secret(secret)).expect("encodes")
         };
         let good = header(ALGORITHM, Some(KEY_ID));
-        assert!(tokens().verify(&encode(&good, &claims(&[]), SECRET), NOW).is_ok(), "the set-up is sound");
+        let seconds = NOW.0 / 1000;
+        for (name, changes) in [
+            ("as ours", &[][..]),
+            ("from now on", &[("nbf", seconds.into())]),
+            ("by a clock that is a minute ahead", &[("iat", (seconds + 60).into())]),
+        ] {
+            assert!(tokens().verify(&encode(&good, &claims(changes), SECRET), NOW).is_ok(), "{name}");
+        }
+        let early = (encode(&good, &claims(&[("nbf", (seconds + 1).into())]), SECRET), tokens());
+        assert!(early.1.verify(&early.0, NOW).is_err(), "not yet");
+        assert!(early.1.verify(&early.0, NOW.plus_seconds(1)).is_ok(), "now, by the same");
+        let critical = |names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            encode(&Header { crit: Some(names), ..good.clone() }, &claims(&[]), SECRET)
+        };
 
         let unsigned = {
             let part = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -227,6 +254,11 @@ mod tests {
             ("no expiry", encode(&good, &claims(&[("exp", serde_json::Value::Null)]), SECRET)),
             ("an absurd expiry", encode(&good, &claims(&[("exp", i64::MAX.into())]), SECRET)),
             ("expired", encode(&good, &claims(&[("exp", (NOW.0 / 1000).into())]), SECRET)),
+            ("good from tomorrow on", encode(&good, &claims(&[("nbf", (seconds + 86_400).into())]), SECRET)),
+            ("good from no time on", encode(&good, &claims(&[("nbf", "soon".into())]), SECRET)),
+            ("issued tomorrow", encode(&good, &claims(&[("iat", (seconds + 86_400).into())]), SECRET)),
+            ("with something critical", critical(&["b64"])),
+            ("with nothing critical, which is no JWS", critical(&[])),
             ("no session", encode(&good, &claims(&[("sid", serde_json::Value::Null)]), SECRET)),
             ("a refresh token", RefreshToken::generate().into_text()),
             ("nothing", String::new()),

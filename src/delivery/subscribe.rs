@@ -233,10 +233,13 @@ impl Start {
         // Never closed.
         let turn = hub.turns.acquire().await;
         let pin = hub.pin();
-        // What a new stream leaves out: all that is there before it begins.
-        let watermark = match after {
-            Some(LogCursor::Here(watermark)) => watermark,
-            Some(LogCursor::Elsewhere) | None => log::watermark(hub.db()).await?,
+        let head = log::watermark(hub.db()).await?;
+        let (after, watermark) = match after {
+            Some(LogCursor::Here(watermark)) if watermark <= head => (after, watermark),
+            // No process has ever been further than the log is now: it was restored from a backup.
+            Some(LogCursor::Here(_) | LogCursor::Elsewhere) => (Some(LogCursor::Elsewhere), head),
+            // What a new stream leaves out: all that is there before it begins.
+            None => (None, head),
         };
         let before: Vec<(ConversationId, i64)> = positions_of(hub.db().read(), viewer_id).await?;
         let seen = match after {

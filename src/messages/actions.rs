@@ -22,6 +22,15 @@ use crate::{
     rate_limits::Action,
 };
 
+/// What became of a send.
+pub enum SendOutcome {
+    Added(Arc<message::Model>),
+    /// An earlier try with the same key had sent it.
+    Replayed(Arc<message::Model>),
+    /// So had it, and the viewer has left the conversation since: what stands around the message now is not theirs.
+    ReplayedOutside,
+}
+
 /// Sends a message, or finds the one that an earlier try with the same key sent. The rules are judged where it is
 /// committed, under the conversation's lock.
 pub async fn send(
@@ -31,21 +40,31 @@ pub async fn send(
     body: MessageBody,
     reply_to_id: Option<MessageId>,
     key: Option<IdempotencyKey>,
-) -> Outcome<Sent> {
+) -> Outcome<SendOutcome> {
     let subject = viewer.user_id().0.to_string();
     let draft = Draft::new(app, viewer, conversation_id, body, reply_to_id, key);
     if let Err(limited) = app.rate_limits.check(Action::SendMessage, &subject).await {
         // A retry is answered before the limits count it.
         return match super::committer::find_replay(app, &draft).await? {
-            Some(outcome) => outcome,
+            Some(outcome) => replay(app, viewer, outcome?.message).await,
             None => Err(limited.into()),
         };
     }
-    let outcome = app.committer.send(draft).await;
-    if let Ok(Sent { replayed: true, .. }) = &outcome {
-        app.rate_limits.refund(Action::SendMessage, &subject).await;
+    let Sent { message, replayed } = app.committer.send(draft).await?;
+    if !replayed {
+        return Ok(SendOutcome::Added(message));
     }
-    outcome
+    app.rate_limits.refund(Action::SendMessage, &subject).await;
+    replay(app, viewer, message).await
+}
+
+/// A retry passes the gate of the conversation like every other look at it.
+async fn replay(app: &App, viewer: &Viewer, message: Arc<message::Model>) -> Outcome<SendOutcome> {
+    let seat = member::Entity::find_by_id((message.conversation_id, viewer.user_id())).one(app.db.read()).await?;
+    Ok(match seat {
+        Some(_) => SendOutcome::Replayed(message),
+        None => SendOutcome::ReplayedOutside,
+    })
 }
 
 /// Replaces the body of a message.

@@ -5,7 +5,8 @@
 //!
 //! A conversation always goes by the same lane, so two batches never wait for each other's row locks, and within a
 //! batch the conversations are locked in id order. Retries with one key within a batch are joined before the
-//! database sees them; across lanes and processes the unique index decides, and the batch is tried again.
+//! database sees them. Other messages with that key wait for what it makes; if it makes nothing they are in the next
+//! batch. Across lanes and processes the unique index decides, and the batch is tried again.
 
 mod postgres;
 pub(crate) mod sqlite;
@@ -240,8 +241,9 @@ struct Lane {
 
 impl Lane {
     async fn run(self, mut receiver: mpsc::Receiver<Waiting>) {
+        // What the batch before left begins the next one.
         let mut batch = Vec::with_capacity(MAX_BATCH);
-        while receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
+        while !batch.is_empty() || receiver.recv_many(&mut batch, MAX_BATCH).await > 0 {
             // Sends whose requests have arrived and are only not read yet come along; nobody waits for more than that.
             tokio::task::yield_now().await;
             while batch.len() < MAX_BATCH
@@ -251,12 +253,12 @@ impl Lane {
             }
             metrics::counter!(COMMITS).increment(1);
             metrics::histogram!(COMMIT_BATCH_SIZE).record(batch.len() as f64);
-            self.commit(std::mem::take(&mut batch)).await;
+            batch = self.commit(std::mem::take(&mut batch)).await;
         }
     }
 
-    /// Commits a batch and answers everybody in it.
-    async fn commit(&self, mut batch: Vec<Waiting>) {
+    /// Commits a batch and answers everybody in it, but those who are to be judged in the next one.
+    async fn commit(&self, mut batch: Vec<Waiting>) -> Vec<Waiting> {
         batch.sort_by_key(|waiting| waiting.draft.conversation_id);
         let (first_tries, repeats) = join_repeats(batch);
         let drafts: Vec<&Draft> = first_tries.iter().map(|waiting| &waiting.draft).collect();
@@ -267,7 +269,7 @@ impl Lane {
             Err(error) if drafts.len() > 1 && is_of_a_part(&error) => self.judge_parts(&drafts, &error).await,
             Err(error) => all_failed(&drafts, self.clock.now(), &error.into()),
         };
-        self.answer(first_tries, verdicts, repeats).await;
+        self.answer(first_tries, verdicts, repeats).await
     }
 
     /// Commits a batch in smaller parts: by conversation where a lock was in the way, else one by one.
@@ -309,13 +311,14 @@ impl Lane {
         }
     }
 
-    /// Publishes what was added, in order, and answers.
+    /// Publishes what was added, in order, and answers. Gives back whom it could not answer.
     async fn answer(
         &self,
         first_tries: Vec<Waiting>,
         verdicts: Vec<Judged>,
         mut repeats: HashMap<MessageId, Vec<Waiting>>,
-    ) {
+    ) -> Vec<Waiting> {
+        let mut unanswered = Vec::new();
         let mut deliveries = Vec::with_capacity(first_tries.len());
         let mut answers = Vec::with_capacity(first_tries.len());
         let mut replayed = Vec::new();
@@ -349,9 +352,9 @@ impl Lane {
             answers.push((outcome, hash, answer, repeats.remove(&id).unwrap_or_default()));
         }
         self.bus.publish(deliveries);
-        answers
-            .into_iter()
-            .for_each(|(outcome, hash, answer, repeats)| tell(outcome, hash.as_deref(), answer, repeats));
+        for (outcome, hash, answer, repeats) in answers {
+            unanswered.extend(tell(outcome, hash.as_deref(), answer, repeats));
+        }
         if !replayed.is_empty() {
             let loaded = self.load(replayed.iter().map(|(earlier, ..)| *earlier)).await;
             for (earlier, hash, answer, repeats) in replayed {
@@ -362,9 +365,10 @@ impl Lane {
                     },
                     Err(error) => Err(error.clone().into()),
                 };
-                tell(outcome, hash.as_deref(), answer, repeats);
+                unanswered.extend(tell(outcome, hash.as_deref(), answer, repeats));
             }
         }
+        unanswered
     }
 
     async fn load(
@@ -393,13 +397,24 @@ fn is_lock_timeout(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Database(error) if error.code().as_deref() == Some("55P03"))
 }
 
-/// Answers a draft and those that repeat it.
-fn tell(outcome: Outcome<Sent>, hash: Option<&[u8]>, answer: oneshot::Sender<Outcome<Sent>>, repeats: Vec<Waiting>) {
+/// Answers a draft and those that repeat its key. Gives back those that say something else and of which its outcome
+/// says nothing.
+fn tell(
+    outcome: Outcome<Sent>,
+    hash: Option<&[u8]>,
+    answer: oneshot::Sender<Outcome<Sent>>,
+    repeats: Vec<Waiting>,
+) -> Vec<Waiting> {
+    let mut unanswered = Vec::new();
     for repeat in repeats {
-        // Who has gone away misses the answer, not the message.
-        let _ = repeat.answer.send(repeat_outcome(&outcome, hash == repeat.draft.hash.as_deref()));
+        match repeat_outcome(&outcome, hash == repeat.draft.hash.as_deref()) {
+            // Who has gone away misses the answer, not the message.
+            Some(outcome) => _ = repeat.answer.send(outcome),
+            None => unanswered.push(repeat),
+        }
     }
     let _ = answer.send(outcome);
+    unanswered
 }
 
 /// Takes the drafts out that repeat an earlier one's key, filed under the id of that one.
@@ -424,15 +439,16 @@ fn join_repeats(batch: Vec<Waiting>) -> (Vec<Waiting>, HashMap<MessageId, Vec<Wa
     (first_tries, repeats)
 }
 
-/// What a repeat is told, from what its first try was told.
-fn repeat_outcome(first: &Outcome<Sent>, same_input: bool) -> Outcome<Sent> {
+/// What a repeat is told, from what the first with its key was told; nothing when that is no answer to it.
+fn repeat_outcome(first: &Outcome<Sent>, same_input: bool) -> Option<Outcome<Sent>> {
     match first {
-        Ok(sent) if same_input => Ok(Sent { message: Arc::clone(&sent.message), replayed: true }),
-        Ok(_) => Err(Reason::KeyConflict.refusal().into()),
-        // The first try made nothing. With the same input the same is true of the repeat; with another it was never
-        // judged, and trying again is safe.
-        Err(Failure::Refused(refusals)) if same_input => Err(Failure::Refused(refusals.clone())),
-        Err(Failure::Refused(_)) => Err(Error::Unavailable("joined with another input's try".into()).into()),
-        Err(Failure::Fault(error)) => Err(error.clone().into()),
+        Ok(sent) if same_input => Some(Ok(Sent { message: Arc::clone(&sent.message), replayed: true })),
+        Ok(_) => Some(Err(Reason::KeyConflict.refusal().into())),
+        // Nothing can be committed now, whatever it says.
+        Err(Failure::Fault(error @ Error::Unavailable(_))) => Some(Err(error.clone().into())),
+        Err(Failure::Refused(refusals)) if same_input => Some(Err(Failure::Refused(refusals.clone()))),
+        Err(Failure::Fault(error)) if same_input => Some(Err(error.clone().into())),
+        // The first made nothing, so the key may be free for the other input, or stand for it already.
+        Err(Failure::Refused(_) | Failure::Fault(_)) => None,
     }
 }

@@ -8,14 +8,14 @@ use futures_util::Stream;
 
 use super::{
     access::{self, Readable},
-    actions::{self, Reacted},
+    actions::{self, Reacted, SendOutcome},
     search::{self, query::SearchQuery},
     store::{MessageRange, ReactionsBy, ReactionsTo},
     types::{Emoji, IdempotencyKey, MessageBody},
 };
 use crate::{
     connection,
-    conversations::graphql::{Conversation, int, of_message, read_by},
+    conversations::graphql::{Conversation, int, no_conversation, of_message, read_by},
     delivery::{
         cursor::{self, EventCursor},
         feed::{Feed, Root, Source},
@@ -287,7 +287,8 @@ pub struct SendMessageInput {
 pub struct SendMessagePayload {
     /// The edge, not only the node: append it to the cached connection as it is. Null when refused.
     message_edge: Option<MessageEdge>,
-    /// This key was used before, and this is the message it made then.
+    /// This key was used before, and this is the message it made then. Who has left the conversation since learns that
+    /// it was sent, and no more: `messageEdge` is null, and `userErrors` says `NOT_FOUND`.
     replayed: bool,
     /// Why it was refused; empty when it was sent.
     user_errors: Vec<Refusal>,
@@ -346,13 +347,15 @@ impl MessageMutation {
             let key = input.idempotency_key.map(IdempotencyKey::parse).transpose()?;
             actions::send(app(ctx), &viewer, conversation_id, body, reply_to_id, key).await
         };
-        let (sent, user_errors) = payload(outcome.await)?;
-        let replayed = sent.as_ref().is_some_and(|sent| sent.replayed);
-        Ok(SendMessagePayload {
-            message_edge: sent.map(|sent| Message::new(sent.message).into_edge()),
-            replayed,
-            user_errors,
-        })
+        let (outcome, user_errors) = payload(outcome.await)?;
+        let edge = |message| Some(Message::new(message).into_edge());
+        let (message_edge, replayed, user_errors) = match outcome {
+            Some(SendOutcome::Added(message)) => (edge(message), false, user_errors),
+            Some(SendOutcome::Replayed(message)) => (edge(message), true, user_errors),
+            Some(SendOutcome::ReplayedOutside) => (None, true, vec![no_conversation()]),
+            None => (None, false, user_errors),
+        };
+        Ok(SendMessagePayload { message_edge, replayed, user_errors })
     }
 
     /// Replaces the body of a message that the viewer sent.

@@ -69,7 +69,7 @@ async fn migrations(state: &ServerState, migrated: &AtomicBool) -> &'static str 
     if migrated.load(Ordering::Relaxed) {
         return "applied";
     }
-    match within_time(state.app.db.pending_migrations()).await {
+    match within_time(state.app.db.migrations()).await.map(|migrations| migrations.n_pending) {
         Some(0) => {
             migrated.store(true, Ordering::Relaxed);
             "applied"

@@ -293,6 +293,36 @@ story!(each_role_may_what_the_table_says_and_no_more, |world| async {
     assert!(admin.conversation(&group, "id").await.is_null());
 });
 
+story!(a_retry_after_the_removal_tells_that_it_was_sent_and_no_more, |world| async {
+    let server = world.server().await;
+    let (alice, bob, _) = server.friends("alice", "bob").await;
+    let group = alice.create_group("The group").await;
+    alice.bring(&group, &bob).await;
+    let question = alice.send(&group, "Who comes?").await;
+    let input =
+        json!({"conversationId": group, "body": "I do.", "replyToId": question["id"], "idempotencyKey": "mine"});
+    let selection = "replayed messageEdge { node { id body reactions { emoji } readBy(first: 5) { nodes { id } }
+        replyTo { body editedAt reactions { emoji } sender { displayName } } conversation { members { totalCount } } } }";
+    let sent = bob.mutate("sendMessage", input.clone(), selection).await;
+    let again = bob.mutate("sendMessage", input.clone(), selection).await;
+    assert_eq!(again.ok()["replayed"], true);
+    assert_eq!(again.ok()["messageEdge"], sent.ok()["messageEdge"], "a member gets the message");
+
+    alice.to_member("removeMember", &group, &bob).await.ok();
+    let edit = json!({"messageId": question["id"], "body": "Without him: who comes?"});
+    alice.mutate("editMessage", edit, "messageEdge { node { id } }").await.ok();
+    let reaction = json!({"messageId": sent.ok()["messageEdge"]["node"]["id"], "emoji": "👍"});
+    alice.mutate("addReaction", reaction, "messageEdge { node { id } }").await.ok();
+    let again = bob.mutate("sendMessage", input.clone(), selection).await;
+    assert_eq!(again.code(), Some("NOT_FOUND"), "{}", again.answer.text);
+    assert!(again.answer.errors().is_empty(), "{}", again.answer.text);
+    assert_eq!(again.value()["replayed"], true, "it was sent then");
+    assert!(again.value()["messageEdge"].is_null(), "{}", again.answer.text);
+    // Back again, it is his again.
+    alice.bring(&group, &bob).await;
+    assert_eq!(bob.mutate("sendMessage", input, selection).await.ok()["replayed"], true);
+});
+
 story!(a_removal_cuts_delivery_exactly_and_a_return_brings_everything_back, |world| async {
     let server = world.server().await;
     let (alice, bob, _) = server.friends("alice", "bob").await;

@@ -61,6 +61,48 @@ story!(twenty_sends_with_one_key_make_one_message_and_one_event, |world| async {
     assert_eq!(after_restart.ok()["replayed"], true, "at any age");
 });
 
+story!(a_retry_is_answered_whatever_else_its_key_is_used_for_at_once, |world| async {
+    let server = world.server().await;
+    let (alice, _, conversation) = server.friends("alice", "bob").await;
+    for round in 0..8 {
+        let input = |body: &str| {
+            let (body, key) = (format!("{body} {round}"), format!("key {round}"));
+            json!({"conversationId": conversation, "body": body, "idempotencyKey": key})
+        };
+        // In half of the rounds the key is taken before.
+        let first = if round % 2 == 0 { Some(alice.send_input(input("one")).await) } else { None };
+        let bodies = (0..30).map(|n| if n % 2 == 0 { "other" } else { "one" });
+        let sends = join_all(bodies.map(async |body| (body, alice.send_input(input(body)).await))).await;
+        let winner = match &first {
+            Some(_) => "one",
+            None => sends.iter().find(|(_, sent)| sent.code().is_none()).expect("one of them is sent").0,
+        };
+        for (body, sent) in &sends {
+            let expected = if *body == winner { None } else { Some("IDEMPOTENCY_CONFLICT") };
+            assert_eq!(sent.code(), expected, "round {round}, {body}, {winner} won: {}", sent.answer.text);
+        }
+    }
+    assert_eq!(world.count("message").await, 8);
+
+    // One that is refused takes no other with it.
+    let no_message = format!("msg_{}", "0".repeat(26));
+    for round in 0..8 {
+        let input = |body: &str, reply: Option<&str>| json!({"conversationId": conversation, "body": body, "replyToId": reply, "idempotencyKey": format!("free {round}")});
+        let sends = (0..30).map(async |n| match n % 2 {
+            0 => (false, alice.send_input(input("To nothing.", Some(&no_message))).await),
+            _ => (true, alice.send_input(input("To all.", None)).await),
+        });
+        for (is_good, sent) in join_all(sends).await {
+            match is_good {
+                true => assert_eq!(sent.code(), None, "{}", sent.answer.text),
+                false => {
+                    assert!(matches!(sent.code(), Some("NOT_FOUND" | "IDEMPOTENCY_CONFLICT")), "{}", sent.answer.text)
+                }
+            }
+        }
+    }
+});
+
 story!(eight_senders_and_two_listeners_agree_on_one_order_without_gaps, |world| async {
     const N_EACH: usize = 20;
     let server = world.server().await;

@@ -123,3 +123,24 @@ story!(a_server_without_a_secret_does_not_serve_in_production, |world| async {
         assert!(!said.contains("too short"), "and does not repeat the secret: {said}");
     }
 });
+
+story!(a_server_starts_where_a_newer_version_has_migrated, |world| async {
+    let server = world.server().await;
+    let (alice, _, conversation) = server.friends("alice", "bob").await;
+    assert!(server.terminate().await.success());
+    world.sql("INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_newer', 0)").await;
+    for environment in ["development", "production"] {
+        let server = world.server_with(Options::default().set("KITH_ENV", environment)).await;
+        alice.at(&server).send(&conversation, "As ever.").await;
+        assert!(server.logged().contains("m29991231_000001_newer"), "the operator is told");
+        assert!(server.terminate().await.success());
+    }
+    let migrated = world.kith(&["migrate"], Options::default()).await;
+    assert!(migrated.status.success(), "{migrated:?}");
+    // What it lacks itself is another matter.
+    world.sql("DELETE FROM seaql_migrations WHERE version LIKE '%_core'").await;
+    let served = world.kith(&["serve"], Options::default().set("KITH_ENV", "production")).await;
+    assert!(!served.status.success());
+    let told = String::from_utf8_lossy(&[served.stdout, served.stderr].concat()).into_owned();
+    assert!(told.contains("lacks 1 of this version's migrations"), "{told}");
+});

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -206,6 +207,23 @@ story!(a_cursor_that_cannot_be_resumed_from_is_refused_aloud, |world| async {
         let mut refused = socket.subscribe(EVENTS, json!({"after": after}));
         let refusal = refusal_of(refused.hear().await).await;
         assert!(matches!(refusal.as_str(), "BAD_USER_INPUT" | "ResyncRequired"), "{what} cursor: {refusal}");
+    }
+
+    // A database from a backup without another epoch knows less than the cursor: that is said, and the stream goes on
+    // from what there is.
+    let text = String::from_utf8(URL_SAFE_NO_PAD.decode(&envelope_cursor).expect("base64url")).expect("text");
+    let (before, watermark) = text.rsplit_once('.').expect("a number at the end");
+    let watermark: i64 = watermark.parse().expect("a number");
+    for ahead in [100_000, i64::MAX - watermark] {
+        let after = URL_SAFE_NO_PAD.encode(format!("{before}.{}", watermark + ahead));
+        let (mut hears, replayed) = socket.follow(Some(&after)).await;
+        assert_eq!(replayed[0]["event"]["__typename"], "ResyncRequired", "{replayed:?}");
+        assert_ne!(replayed[0]["cursor"], after.as_str(), "a client can go on from it");
+        let live = alice.send(&conversation, "After.").await;
+        hears.until(|event| event["messageEdge"]["node"]["id"] == live["id"]).await;
+        let (_, replayed) = socket.follow(replayed[0]["cursor"].as_str()).await;
+        assert!(replayed.iter().any(|envelope| envelope["event"]["messageEdge"]["node"]["id"] == live["id"]));
+        assert!(replayed.iter().all(|envelope| envelope["event"]["__typename"] != "ResyncRequired"));
     }
 
     // A database from a backup has another epoch: what it knows of the cursor is not what the client knew.

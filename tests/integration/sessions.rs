@@ -213,6 +213,12 @@ story!(forged_tokens_are_refused, |world| async {
         ("an expiry before all time", signed(&claim("exp", json!(i64::MIN)))),
         ("no expiry", signed(&without("exp"))),
         ("an expiry that is no number", signed(&claim("exp", json!("never")))),
+        ("good from an hour on", signed(&claim("nbf", json!(now + 3600)))),
+        ("issued in an hour", signed(&claim("iat", json!(now + 3600)))),
+        (
+            "something critical",
+            sign(&Header { crit: Some(vec!["exp".into()]), ..header.clone() }, &claims, &world.jwt_secret),
+        ),
         ("no subject", signed(&without("sub"))),
         ("no session", signed(&without("sid"))),
         ("a subject that is no id", signed(&claim("sub", json!("alice")))),

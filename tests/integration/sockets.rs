@@ -411,3 +411,32 @@ story!(a_logout_ends_the_sockets_of_its_session_only, |world| async {
     assert_eq!(ears.next().await["messageEdge"]["node"]["id"], sent["id"]);
     assert!(socket.is_open());
 });
+
+story!(who_ends_their_own_session_over_a_socket_is_answered, |world| async {
+    let server = world.server().await;
+    let (alice, _, conversation) = server.friends("alice", "bob").await;
+    for round in 0..10 {
+        let phone = alice.another_device().await;
+        let sessions = phone.viewer("sessions { id current }").await;
+        let sessions = sessions["sessions"].as_array().expect("a list");
+        let own = sessions.iter().find(|session| session["current"] == true).expect("the current one");
+        let mut socket = RawSocket::open(&server.url, Upgrade::default()).await.expect("it is accepted");
+        socket.init(Some(phone.access_token())).await;
+        socket.subscribe("ears", MESSAGE_EVENTS, json!({"conversationId": conversation})).await;
+        socket.round_trip().await;
+        let (field, document, variables) = match round % 2 {
+            0 => ("logout", "mutation { logout { userErrors { code } } }", json!({})),
+            _ => (
+                "revokeSession",
+                "mutation($id: ID!) { revokeSession(input: {sessionId: $id}) { userErrors { code } } }",
+                json!({"id": own["id"]}),
+            ),
+        };
+        socket.subscribe("end", document, variables).await;
+        let answer = socket.next_json().await;
+        assert_eq!(answer["payload"]["data"], json!({field: {"userErrors": []}}), "{answer}");
+        assert_eq!(socket.next_json().await, json!({"type": "complete", "id": "end"}));
+        let Frame::Ended(ended) = socket.next().await else { panic!("nothing else is said") };
+        assert_eq!(ended.code(), Some(1008));
+    }
+});

@@ -60,6 +60,8 @@ const MAX_UNANSWERED_PINGS: u8 = 2;
 const FAREWELL_LIMIT: Duration = Duration::from_secs(1);
 /// How much longer a closing server waits for answers in flight.
 const DRAIN_LIMIT: Duration = Duration::from_secs(4);
+/// How long the answers of mutations may take to leave after the session has ended: one of them may have ended it.
+const REVOKED_LIMIT: Duration = Duration::from_secs(1);
 /// Between two looks at whether the answers in flight have left.
 const DRAIN_RECHECK: Duration = Duration::from_millis(50);
 /// Room for how many items is kept between two batches.
@@ -267,7 +269,10 @@ async fn live<S: AsyncRead + AsyncWrite + Unpin>(
             Wake::ToTell(Err(Closed::Gone)) | Wake::WriteFailed => return End::Gone,
             Wake::Ran(idx, ran) => operations.ran(idx, ran, socket.get_mut().buffer()),
             Wake::Stuck => times.write_by = Some(Instant::now() + WRITE_LIMIT),
-            Wake::Revoked => return Close::REVOKED.into(),
+            Wake::Revoked => {
+                operations.finish_mutations(socket.get_mut().buffer()).await;
+                return Close::REVOKED.into();
+            }
             Wake::Closing => times.leave(),
             Wake::Timer => match times.ring(state, operations.owes_an_answer()) {
                 Ok(Ring::Ping) => frames::websocket_ping(socket.get_mut().buffer()),
@@ -587,6 +592,22 @@ impl Operations<'_> {
         }
         if batch.capacity() > KEPT_BATCH {
             *batch = VecDeque::new();
+        }
+    }
+
+    /// For a session that has ended: ends everything but mutations at once, and puts the answers of these into frames,
+    /// as far as they come in time.
+    async fn finish_mutations(&mut self, out: &mut Vec<u8>) {
+        let is_mutation = |operation: &Operation| matches!(&operation.state, OperationState::Running { kind, .. } if *kind == OperationType::Mutation);
+        for idx in (0..self.all.len()).rev() {
+            if !is_mutation(&self.all[idx]) {
+                self.remove(idx);
+            }
+        }
+        let by = Instant::now() + REVOKED_LIMIT;
+        while self.n_running > 0 {
+            let Ok((idx, ran)) = timeout_at(by, poll_fn(|cx| self.poll_running(cx))).await else { return };
+            self.ran(idx, ran, out);
         }
     }
 
