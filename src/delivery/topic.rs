@@ -35,7 +35,7 @@ use crate::{
     graphql::ids::GlobalId,
     messages::graphql::{Message, MessageEvent},
     server::metrics::{DELIVERIES, GAPS_REPAIRED},
-    typing::graphql::TypingEvent,
+    typing::{LIFE, graphql::TypingEvent},
     users::graphql::User,
 };
 
@@ -49,6 +49,8 @@ const N_RENDERING: usize = 16;
 const GATHERING: Duration = Duration::from_millis(250);
 /// Least time between two looks at whose typing is over.
 const ENDING: Duration = Duration::from_millis(20);
+/// Most time between two looks while somebody types: less than what is left of any word when it is told.
+const ENDING_AT_MOST: Duration = Duration::from_secs(1);
 /// How long the end of somebody's membership may be on its way to the conversation's topic, before it is looked for.
 const ON_THE_WAY: Duration = Duration::from_millis(50);
 /// How long it is waited for a listener who still reads what came before it.
@@ -666,8 +668,10 @@ impl Topic {
                 next
             };
             let Some(next) = next else { return };
-            // The ends of before have been told by then, or soon will be.
-            tokio::time::sleep_until(next.max(Instant::now() + ENDING)).await;
+            let now = Instant::now();
+            // Somebody may begin meanwhile whose time is over before that. The ends of before have been told by then, or
+            // soon will be.
+            tokio::time::sleep_until(next.min(now + ENDING_AT_MOST).max(now + ENDING)).await;
             let over = self.state.lock().typists.as_ref().map(|typists| typists.expired(Instant::now()));
             over.into_iter().flatten().for_each(|over| self.end_typing(over));
         }
@@ -676,7 +680,7 @@ impl Topic {
     /// Tells the listeners here that somebody stopped to type. It happens here: no bus brings it.
     fn end_typing(self: &Arc<Self>, Over { user, said_at }: Over) {
         let (Key::Conversation(conversation_id), Some(hub)) = (self.key, self.hub.upgrade()) else { return };
-        let event = Event::Typing { conversation_id, user, typing: false, said_at };
+        let event = Event::Typing { conversation_id, user, typing: false, said_at, left: Duration::ZERO };
         let occurred_at = hub.now();
         self.receive(Arc::new(Delivery { topic: self.key, position: None, log_id: None, occurred_at, event }));
     }
@@ -775,8 +779,9 @@ impl State {
             *told = (*told).max(*sequence);
             return is_news;
         }
-        if let Event::Typing { user, typing, said_at, .. } = &delivery.event {
-            return self.typists.get_or_insert_default().is_news(user, *typing, *said_at, Instant::now());
+        if let Event::Typing { user, typing, said_at, left, .. } = &delivery.event {
+            let until = Instant::now() + (*left).min(LIFE);
+            return self.typists.get_or_insert_default().is_news(user, *typing, *said_at, until);
         }
         let Some(log_id) = delivery.log_id else { return true };
         // State of a conversation: who sits down later finds it as it is.

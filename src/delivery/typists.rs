@@ -5,8 +5,6 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use entity::{Timestamp, UserId, user};
 use tokio::time::Instant;
 
-use crate::typing::LIFE;
-
 /// How long a message outweighs what its author said of typing before it.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
@@ -31,14 +29,14 @@ pub struct Over {
 }
 
 impl Typists {
-    /// Takes a word, and says whether it is worth telling: no end of what has not begun, nothing that a later word or
-    /// message has overtaken.
-    pub fn is_news(&mut self, user: &Arc<user::Model>, typing: bool, said_at: Timestamp, now: Instant) -> bool {
+    /// Takes a word that lasts until then, and says whether it is worth telling: no end of what has not begun, nothing
+    /// that a later word or message has overtaken.
+    pub fn is_news(&mut self, user: &Arc<user::Model>, typing: bool, said_at: Timestamp, until: Instant) -> bool {
         if typing {
             if self.spoke.get(&user.id).is_some_and(|(spoke_at, _)| *spoke_at >= said_at) {
                 return false;
             }
-            let typist = Typist { user: Arc::clone(user), said_at, until: now + LIFE };
+            let typist = Typist { user: Arc::clone(user), said_at, until };
             self.typing.insert(user.id, typist);
             return true;
         }
@@ -97,17 +95,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn typing_ends_by_itself_unless_it_is_repeated() {
         let (mut typists, ann, start) = (Typists::default(), ann(), Instant::now());
-        assert!(typists.is_news(&ann, true, Timestamp(0), start));
-        assert!(typists.is_news(&ann, true, Timestamp(3000), start + INTERVAL));
+        assert!(typists.is_news(&ann, true, Timestamp(0), start + LIFE));
+        // It was said after one second and is told after three.
+        let end = start + Duration::from_secs(1) + LIFE;
+        assert!(typists.is_news(&ann, true, Timestamp(1000), end));
         assert!(typists.expired(start + LIFE).is_empty());
-        assert_eq!(typists.next_end(), Some(start + INTERVAL + LIFE));
-        let over = typists.expired(start + INTERVAL + LIFE);
+        assert_eq!(typists.next_end(), Some(end));
+        let over = typists.expired(end);
         assert_eq!(over.len(), 1);
         // It was repeated before the end was told.
-        assert!(typists.is_news(&ann, true, Timestamp(7000), start + INTERVAL + LIFE));
-        assert!(!typists.is_news(&ann, false, over[0].said_at, start + INTERVAL + LIFE));
-        assert!(typists.is_news(&ann, false, Timestamp(7000), start + LIFE * 3));
-        assert!(!typists.is_news(&ann, false, Timestamp(7000), start + LIFE * 3), "there is nothing to end any more");
+        assert!(typists.is_news(&ann, true, Timestamp(7000), end + LIFE));
+        assert!(!typists.is_news(&ann, false, over[0].said_at, end));
+        assert!(typists.is_news(&ann, false, Timestamp(7000), end));
+        assert!(!typists.is_news(&ann, false, Timestamp(7000), end), "there is nothing to end any more");
         assert_eq!(typists.next_end(), None);
     }
 
@@ -122,5 +122,5 @@ mod tests {
         assert!(typists.spoke(UserId(Uuid::nil()), Timestamp(12), now).is_none());
     }
 
-    const INTERVAL: Duration = crate::typing::INTERVAL;
+    const LIFE: Duration = crate::typing::LIFE;
 }

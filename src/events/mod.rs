@@ -25,13 +25,15 @@ pub mod log;
 mod signal;
 mod transaction;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use entity::{ConversationId, InviteId, SessionId, Timestamp, UserId, member, message, user};
 use serde::{Deserialize, Serialize};
 
 pub use signal::signal;
 pub use transaction::Transaction;
+
+use crate::typing::LIFE;
 
 /// Whose ears an event is for, and the name of a channel of the bus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -90,9 +92,22 @@ pub enum Event {
     /// A session ended; its tokens are dead by themselves at `forget_at`.
     SessionRevoked { session_id: SessionId, forget_at: Timestamp },
     /// Somebody began to type, goes on, or stopped. Is told and forgotten: it has no row in the log and no number.
-    Typing { conversation_id: ConversationId, user: Arc<user::Model>, typing: bool, said_at: Timestamp },
+    Typing {
+        conversation_id: ConversationId,
+        user: Arc<user::Model>,
+        typing: bool,
+        said_at: Timestamp,
+        /// How long it still lasts: what waited to be told was said a while ago.
+        #[serde(default = "whole_life")]
+        left: Duration,
+    },
     /// A person wants read receipts from now on, or none any more.
     ReceiptsSwitched { user_id: UserId, on: bool },
+}
+
+/// Of processes that do not say how long it lasts.
+fn whole_life() -> Duration {
+    LIFE
 }
 
 /// One emoji at a message.

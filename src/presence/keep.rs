@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Presence,
-    leases::{Away, CHUNK, Leases},
+    leases::{Away, Beat, CHUNK, Leases},
     store,
 };
 use crate::app::App;
@@ -69,6 +69,9 @@ struct Keeper<'a> {
     unclear: HashSet<UserId>,
     /// Who came since it was written down that they have been seen.
     fresh: Vec<UserId>,
+    /// Who was said to be online before Redis lost what it knew, and from when on it is looked whether they are.
+    to_check: Vec<UserId>,
+    check_at: Option<Instant>,
     next_try: Instant,
     next_beat: Instant,
     next_refresh: Instant,
@@ -86,6 +89,8 @@ impl<'a> Keeper<'a> {
             to_note: HashSet::new(),
             unclear: HashSet::new(),
             fresh: Vec::new(),
+            to_check: Vec::new(),
+            check_at: None,
             next_try: now,
             next_beat: now,
             next_refresh: now + presence.lease / N_REFRESHES,
@@ -112,6 +117,7 @@ impl<'a> Keeper<'a> {
                 self.to_hold.extend(arrived);
                 self.to_let_go.extend(left);
                 self.beat(app, leases).await;
+                self.check().await;
                 if now >= self.next_try
                     && let Err(away) = self.agree(app, leases).await
                 {
@@ -197,8 +203,11 @@ impl<'a> Keeper<'a> {
             return;
         }
         let dead = match leases.beat(self.presence.lease).await {
-            Ok(dead) => {
+            Ok(Beat { is_new, dead }) => {
                 self.next_beat = Instant::now() + self.presence.lease / N_BEATS;
+                if is_new {
+                    self.begin_anew();
+                }
                 dead
             }
             Err(away) => {
@@ -211,6 +220,31 @@ impl<'a> Keeper<'a> {
             if let Err(away) = self.bury(app, leases, &process, died_at).await {
                 tracing::warn!(cause = %away, "the people of a process that ended cannot be taken over; trying again");
             }
+        }
+    }
+
+    /// Redis knows nothing of this process: at its beginning, and when it has lost its data. Then nobody will find the
+    /// dead of before, nor tell of them.
+    fn begin_anew(&mut self) {
+        self.next_refresh = Instant::now();
+        // The others notice by their next beats, or when they prolong their leases, and hold them anew.
+        self.check_at = Some(Instant::now() + self.presence.lease / N_REFRESHES + self.presence.lease / N_BEATS);
+    }
+
+    /// Looks at some of those who were said to be online, and has those told of who are not.
+    async fn check(&mut self) {
+        if self.check_at.is_some_and(|at| Instant::now() >= at) {
+            self.check_at = None;
+            self.to_check = self.presence.said_online.lock().all();
+        }
+        let n_left = self.to_check.len().saturating_sub(CHUNK);
+        let some = self.to_check.split_off(n_left);
+        if some.is_empty() {
+            return;
+        }
+        match self.presence.online_among(&some).await {
+            Some(online) => self.to_note.extend(some.into_iter().filter(|id| !online.contains(id))),
+            None => self.to_check.extend(some),
         }
     }
 

@@ -57,13 +57,14 @@ const COUNT: &str = r"
 local t = redis.call('TIME')
 return redis.call('ZCOUNT', KEYS[1], '(' .. string.format('%.0f', t[1] * 1000 + math.floor(t[2] / 1000)), '+inf')";
 
-/// Says that a process lives for some time. Answers the dead, with until when each was to live.
+/// Says that a process lives for some time. Answers whether that was unknown, and the dead, with until when each was to
+/// live.
 const BEAT: &str = r"
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+local added = redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
 redis.call('PEXPIRE', KEYS[1], 86400000)
-return redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)";
+return {added, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, 100)}";
 
 /// Writes down who came or went.
 const NOTE: &str = r"
@@ -119,6 +120,15 @@ impl Answers {
     fn complete(self) -> Result<Vec<UserId>, Away> {
         self.away.map_or(Ok(self.so), Err)
     }
+}
+
+/// What Redis answered to who said that they live.
+#[derive(Debug)]
+pub struct Beat {
+    /// It did not know of this process: the process begins, was taken for dead, or Redis has lost its data.
+    pub is_new: bool,
+    /// Which processes are dead, with when each was last alive.
+    pub dead: Vec<(String, Timestamp)>,
 }
 
 /// Redis did not answer.
@@ -204,17 +214,19 @@ impl Leases {
         away.map_or(Ok(()), Err)
     }
 
-    /// Says that this process lives for so long, and answers which processes are dead, with when each was last alive.
-    pub async fn beat(&self, life: Duration) -> Result<Vec<(String, Timestamp)>, Away> {
+    /// Says that this process lives for so long.
+    pub async fn beat(&self, life: Duration) -> Result<Beat, Away> {
         let arguments = [self.name.clone(), millis(life)];
-        let dead: Vec<String> = self.run(&self.scripts.beat, self.of_all("processes"), &arguments, PATIENCE).await?;
+        let (n_added, dead): (i64, Vec<String>) =
+            self.run(&self.scripts.beat, self.of_all("processes"), &arguments, PATIENCE).await?;
         let died = |until: &str| {
             let until = until.parse::<f64>().unwrap_or_default() as i64;
             Timestamp(until - self.lease.as_millis() as i64)
         };
         // Names and scores in turn.
         let dead = dead.chunks_exact(2).map(|pair| (pair[0].clone(), died(&pair[1])));
-        Ok(dead.filter(|(name, _)| *name != self.name).collect())
+        let dead = dead.filter(|(name, _)| *name != self.name).collect();
+        Ok(Beat { is_new: n_added > 0, dead })
     }
 
     /// Takes some of the people whose leases a dead process held, and gives them up. Answers how many it took, and who

@@ -45,12 +45,44 @@ pub const MAX_NAMED: usize = 100;
 /// Most people whose state `presence` tells at its beginning when nobody is named.
 pub const MAX_TOLD_AT_FIRST: usize = 5000;
 
+/// People of whom it is remembered that they were said to be online; at most twice as many.
+const MAX_SAID_ONLINE: usize = 100_000;
+
 /// How somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     Online,
     /// Since when, if they were ever seen.
     Offline(Option<Timestamp>),
+}
+
+/// Of whom a process said that they are online. When Redis loses its data, nobody else knows whom the others are still
+/// to be told of.
+#[derive(Default)]
+struct SaidOnline {
+    lately: HashSet<UserId>,
+    /// What was there when `lately` was full.
+    before: HashSet<UserId>,
+}
+
+impl SaidOnline {
+    fn note(&mut self, user_ids: &[UserId], online: &HashSet<UserId>) {
+        for id in user_ids {
+            if online.contains(id) {
+                self.lately.insert(*id);
+            } else {
+                self.lately.remove(id);
+                self.before.remove(id);
+            }
+        }
+        if self.lately.len() > MAX_SAID_ONLINE {
+            self.before = std::mem::take(&mut self.lately);
+        }
+    }
+
+    fn all(&self) -> Vec<UserId> {
+        self.lately.union(&self.before).copied().collect()
+    }
 }
 
 /// Everything that a process knows of who is there.
@@ -62,6 +94,8 @@ pub struct Presence {
     lease: Duration,
     /// One process: who came or went since it was told.
     changed: Mutex<Vec<UserId>>,
+    /// Of whom it was said here lately that they are online.
+    said_online: Mutex<SaidOnline>,
     /// Last seen, and not yet written down.
     unsaved: Mutex<HashMap<UserId, Timestamp>>,
     pub watchers: Watchers,
@@ -76,6 +110,7 @@ impl Presence {
             grace,
             lease,
             changed: Mutex::default(),
+            said_online: Mutex::default(),
             unsaved: Mutex::default(),
             watchers: Watchers::default(),
         })
@@ -122,6 +157,7 @@ impl Presence {
         if let Some(leases) = &self.leases {
             let elsewhere: Vec<UserId> = user_ids.iter().copied().filter(|id| !online.contains(id)).collect();
             online.extend(leases.online_among(&elsewhere).await?);
+            self.said_online.lock().note(user_ids, &online);
         }
         Some(online)
     }

@@ -4,7 +4,10 @@
 //! is over. So a repeat that comes too early still prolongs the typing, and an end that follows at once is told and
 //! not lost. Several processes count together in Redis; while that is away, each by itself.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use entity::{ConversationId, Timestamp, UserId};
 use parking_lot::Mutex;
@@ -27,10 +30,19 @@ pub struct Author {
     pub user_id: UserId,
 }
 
+/// What somebody said of their typing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Word {
+    pub typing: bool,
+    /// By the clock of the process that heard it: for the order among events.
+    pub said_at: Timestamp,
+}
+
 /// What to do with what was said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    Tell(bool),
+    /// Tell it, of so much age.
+    Tell(Word, Duration),
     /// Look again after this.
     Wait(Duration),
     Nothing,
@@ -40,8 +52,8 @@ pub enum Step {
 pub struct Typing {
     local: Mutex<HashMap<Author, Told>>,
     shared: Option<Shared>,
-    /// What waits here for a look, and when it was said last.
-    waiting: Mutex<HashMap<Author, Timestamp>>,
+    /// Of whom something waits that is looked at here.
+    waiting: Mutex<HashSet<Author>>,
 }
 
 /// What was told last.
@@ -49,7 +61,8 @@ pub struct Typing {
 struct Told {
     typing: bool,
     at: Instant,
-    waits: Option<bool>,
+    /// The last word that could not be told yet, and since when it waits.
+    waits: Option<(Word, Instant)>,
 }
 
 impl Typing {
@@ -58,28 +71,28 @@ impl Typing {
     }
 
     /// Something is said.
-    pub(super) async fn say(&self, author: Author, typing: bool) -> Step {
-        self.step(author, Some(typing)).await
+    pub(super) async fn say(&self, author: Author, word: Word) -> Step {
+        self.step(author, Some(word), word.said_at).await
     }
 
     /// Whether what waits can be told now.
-    pub(super) async fn look(&self, author: Author) -> Step {
-        self.step(author, None).await
+    pub(super) async fn look(&self, author: Author, now: Timestamp) -> Step {
+        self.step(author, None, now).await
     }
 
-    /// What an author said at a time waits. False if something of theirs does already, and somebody will look.
-    pub(super) fn wait(&self, author: Author, said_at: Timestamp) -> bool {
-        self.waiting.lock().insert(author, said_at).is_none()
+    /// What an author said waits. False if something of theirs does already, and somebody will look.
+    pub(super) fn wait(&self, author: Author) -> bool {
+        self.waiting.lock().insert(author)
     }
 
-    /// Nothing of an author's waits any more; when it was said last.
-    pub(super) fn waited(&self, author: Author) -> Option<Timestamp> {
-        self.waiting.lock().remove(&author)
+    /// Nothing of an author's waits any more.
+    pub(super) fn waited(&self, author: Author) {
+        self.waiting.lock().remove(&author);
     }
 
-    async fn step(&self, author: Author, said: Option<bool>) -> Step {
+    async fn step(&self, author: Author, said: Option<Word>, at: Timestamp) -> Step {
         if let Some(shared) = &self.shared
-            && let Some(step) = shared.step(author, said).await
+            && let Some(step) = shared.step(author, said, at).await
         {
             return step;
         }
@@ -98,10 +111,11 @@ impl Typing {
 }
 
 /// The rule. Without a word, what waits is looked at.
-fn step(told: &mut Option<Told>, said: Option<bool>, now: Instant) -> Step {
-    let Some(wanted) = said.or(told.and_then(|told| told.waits)) else { return Step::Nothing };
+fn step(told: &mut Option<Told>, said: Option<Word>, now: Instant) -> Step {
+    let waits = told.and_then(|told| told.waits);
+    let Some((word, since)) = said.map(|word| (word, now)).or(waits) else { return Step::Nothing };
     let is_typing = told.is_some_and(|told| told.typing && now < told.at + LIFE);
-    if !wanted && !is_typing {
+    if !word.typing && !is_typing {
         if let Some(told) = told {
             told.waits = None;
         }
@@ -109,12 +123,12 @@ fn step(told: &mut Option<Told>, said: Option<bool>, now: Instant) -> Step {
     }
     match told {
         Some(told) if now < told.at + INTERVAL => {
-            told.waits = Some(wanted);
+            told.waits = Some((word, since));
             Step::Wait(told.at + INTERVAL - now)
         }
         _ => {
-            *told = Some(Told { typing: wanted, at: now, waits: None });
-            Step::Tell(wanted)
+            *told = Some(Told { typing: word.typing, at: now, waits: None });
+            Step::Tell(word, now - since)
         }
     }
 }
@@ -132,24 +146,28 @@ impl Shared {
     }
 
     /// None: Redis does not answer.
-    async fn step(&self, author: Author, said: Option<bool>) -> Option<Step> {
+    async fn step(&self, author: Author, said: Option<Word>, at: Timestamp) -> Option<Step> {
         if self.resting_until.lock().is_some_and(|until| Instant::now() < until) {
             return None;
         }
         let key = self
             .redis
             .key("typing", format_args!("{}:{}", author.conversation_id.0.simple(), author.user_id.0.simple()));
-        let word = match said {
+        let word = match said.map(|word| word.typing) {
             Some(true) => "1",
             Some(false) => "0",
             None => "",
         };
-        let arguments = [word.to_owned(), INTERVAL.as_millis().to_string(), LIFE.as_millis().to_string()];
+        let [interval, life] = [INTERVAL, LIFE].map(|duration| duration.as_millis().to_string());
+        let arguments = [word.to_owned(), interval, life, at.0.to_string()];
         let keys = [key];
         let cause = match timeout(PATIENCE, self.redis.run::<Vec<i64>>(&self.script, &keys, &arguments)).await {
             Ok(Ok(answer)) => {
                 return Some(match answer[..] {
-                    [0, typing] => Step::Tell(typing == 1),
+                    [0, typing, age, said_at] => Step::Tell(
+                        Word { typing: typing == 1, said_at: Timestamp(said_at) },
+                        Duration::from_millis(age.unsigned_abs()),
+                    ),
                     [wait] if wait > 0 => Step::Wait(Duration::from_millis(wait.unsigned_abs())),
                     _ => Step::Nothing,
                 });
@@ -171,6 +189,15 @@ mod tests {
 
     /// What is told of what is said at which millisecond, with the looks that it asks for.
     async fn told(said: &[(u64, bool)]) -> Vec<(u64, bool)> {
+        ages(said).await.into_iter().map(|(at, word, _)| (at, word)).collect()
+    }
+
+    fn word(typing: bool) -> Word {
+        Word { typing, said_at: Timestamp(0) }
+    }
+
+    /// Also of what age it is then.
+    async fn ages(said: &[(u64, bool)]) -> Vec<(u64, bool, u64)> {
         let typing = Typing::new(None);
         let author = Author { conversation_id: ConversationId(Uuid::nil()), user_id: UserId(Uuid::nil()) };
         let started = Instant::now();
@@ -178,11 +205,11 @@ mod tests {
         for millisecond in 0..20_000 {
             let now = started + Duration::from_millis(millisecond);
             tokio::time::advance(now - Instant::now()).await;
-            let words = said.iter().filter(|(at, _)| *at == millisecond).map(|(_, word)| Some(*word));
+            let words = said.iter().filter(|(at, _)| *at == millisecond).map(|(_, typing)| Some(word(*typing)));
             let looks = (look_at == Some(now)).then_some(None);
             for word in looks.into_iter().chain(words) {
-                match typing.step(author, word).await {
-                    Step::Tell(word) => told.push((millisecond, word)),
+                match typing.step(author, word, Timestamp(0)).await {
+                    Step::Tell(word, age) => told.push((millisecond, word.typing, age.as_millis() as u64)),
                     Step::Wait(wait) => look_at = Some(now + wait),
                     Step::Nothing => {}
                 }
@@ -214,6 +241,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_waited_is_as_old_as_the_last_word() {
+        assert_eq!(ages(&[(0, true), (50, true)]).await, [(0, true, 0), (3000, true, 2950)]);
+        assert_eq!(ages(&[(0, true), (50, true), (2000, true)]).await, [(0, true, 0), (3000, true, 1000)]);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn however_much_is_said_three_seconds_are_between_two_events() {
         let said: Vec<(u64, bool)> = (0..12_000).step_by(37).map(|at| (at, at % 5 != 0)).collect();
         let told = told(&said).await;
@@ -226,7 +259,7 @@ mod tests {
         let typing = Typing::new(None);
         for n in 0..3 * MANY as u128 {
             let author = Author { conversation_id: ConversationId(Uuid::nil()), user_id: UserId(Uuid::from_u128(n)) };
-            assert_eq!(typing.say(author, true).await, Step::Tell(true));
+            assert_eq!(typing.say(author, word(true)).await, Step::Tell(word(true), Duration::ZERO));
             tokio::time::advance(Duration::from_millis(10)).await;
         }
         assert!(typing.local.lock().len() <= MANY);

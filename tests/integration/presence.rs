@@ -693,6 +693,48 @@ full_story!(presence_comes_back_with_redis, |world| async {
     assert!(socket.is_open());
 });
 
+full_story!(who_died_while_redis_forgot_is_told_of, |world| async {
+    let mut redis = Redis::private(world).await;
+    let options = || no_grace().redis(redis.url()).set("KITH_PRESENCE_LEASE_SECONDS", "2");
+    let (a, b, c) = tokio::join!(
+        world.server_with(options()),
+        world.server_with(options()),
+        world.server_with(options().set("KITH_ROLE", "realtime")),
+    );
+    let (alice, bob, _) = a.friends("alice", "bob").await;
+    let carol = a.person("carol").await;
+    carol.befriend(&bob).await;
+    let bob = bob.at(&b);
+    let _alice = alice.socket().await;
+    let carol_here = carol.at(&b).socket().await;
+    let socket = bob.socket().await;
+    until_seen(&bob, &alice, "ONLINE").await;
+    let mut told = watch(&socket);
+    told.take(2).await;
+    // Nothing is told at the beginning of this one: he has asked another process.
+    let elsewhere = bob.at(&c).socket().await;
+    let mut events = elsewhere.subscribe(EVERYTHING, json!({}));
+    events.until(|event| event["__typename"] == "CaughtUp").await;
+
+    redis.kill().await;
+    a.kill9().await;
+    redis.start().await;
+    let until_offline = async |told: &mut Subscription, who: &str| {
+        let mut before = Vec::new();
+        while before.last() != Some(&format!("{who} OFFLINE")) {
+            before.push(short(&told.next().await));
+        }
+        before
+    };
+    let before = until_offline(&mut told, "alice").await;
+    assert!(!before.contains(&"carol OFFLINE".to_owned()), "her process lives: {before:?}");
+    let envelope = events.until(|event| event["__typename"] == "Presence" && event["status"] == "OFFLINE").await;
+    assert_eq!(envelope.last().expect("an event")["event"]["user"]["id"], alice.id.as_str());
+    assert_eq!(seen(&bob, &carol).await["status"], "ONLINE");
+    drop(carol_here);
+    until_offline(&mut told, "carol").await;
+});
+
 full_story!(a_lease_that_cannot_be_held_stops_no_other, |world| async {
     const LEASE: Duration = Duration::from_secs(2);
     let redis = Redis::private(world).await;

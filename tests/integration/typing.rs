@@ -106,6 +106,32 @@ story!(typing_ends_by_itself_after_five_seconds, |world| async {
     assert!((2..=5).contains(&n_begun), "{n_begun} were told");
 });
 
+/// Says twice that she types, the second time before that may be told; how long it lasts for who listens.
+async fn twice(alice: &Person, again: &Person, bob: &Person, conversation: &str) -> Duration {
+    let socket = bob.socket().await;
+    let mut heard = listen(&socket, conversation, alice).await;
+    quiet(alice, conversation, &mut heard).await;
+    alice.set_typing(conversation, true).await.ok();
+    again.set_typing(conversation, true).await.ok();
+    let said = Instant::now();
+    while typing(&heard.next().await) {}
+    said.elapsed()
+}
+
+story!(a_repeat_that_waited_does_not_prolong_what_it_says, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let lasted = twice(&alice, &alice, &bob, &conversation).await;
+    assert!(lasted > Duration::from_millis(4800) && lasted < Duration::from_millis(6500), "{lasted:?}");
+});
+
+full_story!(a_repeat_on_another_process_counts_from_when_it_was_said, |world| async {
+    let (a, b) = (world.server().await, world.server().await);
+    let (alice, bob, conversation) = a.friends("alice", "bob").await;
+    let lasted = twice(&alice, &alice.at(&b), &bob.at(&b), &conversation).await;
+    assert!(lasted > Duration::from_millis(4800) && lasted < Duration::from_millis(6500), "{lasted:?}");
+});
+
 /// Says a lot on some processes, and counts what is heard.
 async fn throttle(servers: &[&Server], alice: &Person, bob: &Person, conversation: &str) {
     let socket = bob.socket().await;
