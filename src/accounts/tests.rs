@@ -219,13 +219,12 @@ async fn no_text_makes_signing_up_or_in_a_fault() {
         let ann = world.register("ann").await;
         for text in hostile() {
             let text = || text.clone();
-            for form in [
-                NewAccount { username: text(), ..form("ben") },
-                NewAccount { email: text(), ..form("ben") },
-                NewAccount { password: text(), ..form("ben") },
-            ] {
+            for form in [NewAccount { username: text(), ..form("ben") }, NewAccount { email: text(), ..form("ben") }] {
                 assert!(!refusals(actions::register(&world.app, &request(1), form).await).is_empty());
             }
+            // A password may be any text of its length.
+            let free = NewAccount { password: text(), ..form("ben") };
+            refusals(actions::register(&world.app, &request(1), free).await);
             let name = NewAccount { display_name: Some(text()), ..form("ann") };
             assert!(!refusals(actions::register(&world.app, &request(1), name).await).is_empty());
             refusals(actions::login(&world.app, &request(1), &text(), PASSWORD).await);

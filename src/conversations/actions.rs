@@ -214,7 +214,7 @@ async fn set_open(tx: &mut Transaction<'_>, id: ConversationId, open: bool) -> R
         .await?;
     // What the two see of each other's reading stays as it is now, or goes on.
     use member::Column as Member;
-    let as_read = |column: Member| if open { Expr::value(Option::<i64>::None) } else { Expr::col(column).into() };
+    let as_read = |column: Member| if open { Expr::value(Option::<i64>::None) } else { Expr::col(column) };
     member::Entity::update_many()
         .col_expr(Member::ShownReadSequence, as_read(Member::LastReadSequence))
         .col_expr(Member::ShownReadAt, as_read(Member::LastReadAt))

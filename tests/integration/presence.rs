@@ -763,7 +763,7 @@ full_story!(a_lease_that_cannot_be_held_stops_no_other, |world| async {
     until_seen(&alice.at(&b), &alice, "ONLINE").await;
 });
 
-story!(a_block_among_group_mates_hides_both, |world| async {
+story!(a_block_among_group_mates_hides_the_one_and_makes_the_other_away, |world| async {
     let server = world.server_with(no_grace()).await;
     let (alice, bob) = tokio::join!(server.person("alice"), server.person("bob"));
     group_of(world, &[id(&alice), id(&bob)]).await;
@@ -774,5 +774,6 @@ story!(a_block_among_group_mates_hides_both, |world| async {
     block::Entity::insert(row).exec_without_returning(&database).await.expect("is written");
     database.close().await.expect("closes");
     let (sees_bob, sees_alice) = (seen(&alice, &bob).await, seen(&bob, &alice).await);
-    assert!(sees_bob.is_null() && sees_alice.is_null(), "{sees_bob} {sees_alice}");
+    assert!(sees_alice.is_null(), "{sees_alice}");
+    assert_eq!((&sees_bob["status"], &sees_bob["lastSeenAt"]), (&json!("OFFLINE"), &json!("1970-01-01T00:00:00.001Z")));
 });
