@@ -38,6 +38,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1500);
 const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 const HEALTH_LIMIT: Duration = Duration::from_secs(1);
 
+/// How long the committer waits for the rows of a batch. A batch that waits in vain is tried once more in parts, and the
+/// next one in its lane has waited for that and is tried in parts as well. So where one row is held, who sends is told
+/// after four times this at the latest.
+const LANE_LOCK_TIMEOUT: &str = "800";
+
 /// The advisory lock of whoever migrates: "kith" as bytes.
 const MIGRATION_LOCK: i64 = 0x6b69_7468;
 
@@ -148,7 +153,8 @@ impl Db {
                 let all = pool(config.connections.get()).connect_with(options.clone()).await?;
                 // A pool lends its connections in turn, and each has to plan a batch, and to warm the processor's
                 // caches up, for itself: so the lanes have as many as they need and no more.
-                let lanes = pool(config.commit_lanes.max(1).into()).connect_lazy_with(options);
+                let lanes = pool(config.commit_lanes.max(1).into())
+                    .connect_lazy_with(options.options([("lock_timeout", LANE_LOCK_TIMEOUT)]));
                 let all = SqlxPostgresConnector::from_sqlx_postgres_pool(all);
                 let lanes = SqlxPostgresConnector::from_sqlx_postgres_pool(lanes);
                 let db = Self { writer: all.clone(), reader: all, lanes, health: Some(health), _lock: None };

@@ -22,6 +22,7 @@ pub mod last_seen;
 pub mod mail;
 pub mod member;
 pub mod message;
+pub mod missed_deletion;
 pub mod reaction;
 pub mod refresh_token;
 pub mod session;

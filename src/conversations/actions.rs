@@ -21,6 +21,7 @@ pub async fn open_direct(tx: &mut Transaction<'_>, one: UserId, other: UserId) -
     if let Some(existing) = lock_direct(tx, one, other).await? {
         if !existing.open {
             set_open(tx, existing.id, true).await?;
+            crate::messages::actions::tell_missed_deletions(tx, existing.id).await?;
         }
         return Ok(existing.id);
     }

@@ -41,13 +41,40 @@ impl<'a> Transaction<'a> {
     pub async fn record(&mut self, conversation_id: ConversationId, event: Event) -> Result<i64, Error> {
         use entity::conversation::{Column, Entity};
         let updated = Entity::update_many()
-            .col_expr(Column::Position, Expr::col(Column::Position).add(1))
+            .col_expr(Column::Position, Expr::col(Column::Position).add(1_i64))
             .filter(Column::Id.eq(conversation_id))
             .exec_with_returning(&self.tx)
             .await?;
         let position = updated.first().ok_or_else(|| Error::internal("the conversation is gone"))?.position;
         self.write(Topic::Conversation(conversation_id), Some(position), event).await?;
         Ok(position)
+    }
+
+    /// As [`Transaction::record`], of many events of one conversation, by a few statements.
+    pub async fn record_all(&mut self, conversation_id: ConversationId, events: Vec<Event>) -> Result<(), Error> {
+        use entity::conversation::{Column, Entity};
+        if events.is_empty() {
+            return Ok(());
+        }
+        let n_events = events.len() as i64;
+        // The statement of `record`, which the driver prepares once: with a number of the same type.
+        let updated = Entity::update_many()
+            .col_expr(Column::Position, Expr::col(Column::Position).add(n_events))
+            .filter(Column::Id.eq(conversation_id))
+            .exec_with_returning(&self.tx)
+            .await?;
+        let last = updated.first().ok_or_else(|| Error::internal("the conversation is gone"))?.position;
+        let (topic, occurred_at) = (Topic::Conversation(conversation_id), self.app.clock.now());
+        let events: Vec<(i64, Event)> = (last - n_events + 1..=last).zip(events).collect();
+        for chunk in events.chunks(ROWS_AT_ONCE) {
+            let rows = chunk.iter().map(|(position, event)| row_of(topic, Some(*position), event, occurred_at));
+            let rows: Vec<event::ActiveModel> = rows.collect::<Result<_, Error>>()?;
+            event::Entity::insert_many(rows).exec_without_returning(&self.tx).await?;
+        }
+        let delivery =
+            |(position, event)| Delivery { topic, position: Some(position), log_id: None, occurred_at, event };
+        self.deliveries.extend(events.into_iter().map(delivery).map(Arc::new));
+        Ok(())
     }
 
     /// Writes an event of a conversation that is state and not history: it has no number.

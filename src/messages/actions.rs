@@ -1,8 +1,13 @@
 //! Sending, editing, deleting, reacting.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use entity::{ConversationId, MessageId, UserId, conversation, departure, member, message, reaction, user};
+use entity::{
+    ConversationId, MessageId, UserId, conversation, departure, member, message, missed_deletion, reaction, user,
+};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
@@ -102,12 +107,42 @@ pub async fn delete(app: &App, own: &Own) -> Outcome<Arc<message::Model>> {
     row.deleted_at = Set(Some(app.clock.now()));
     let message = row.update(tx.db()).await?;
     reaction::Entity::delete_many().filter(reaction::Column::MessageId.eq(message.id)).exec(tx.db()).await?;
-    // After the end of a friendship nobody is told.
     if conversation.open {
         tell(&mut tx, MessageChange::Deleted, &message, Vec::new()).await?;
+    } else {
+        // After the end of a friendship nobody is told, until they are friends again.
+        let missed = missed_deletion::Model { conversation_id: conversation.id, message_id: message.id };
+        missed_deletion::Entity::insert(missed.into_active_model()).exec_without_returning(tx.db()).await?;
     }
     tx.commit().await?;
     Ok(Arc::new(message))
+}
+
+/// Messages that are loaded at once to tell that they were deleted.
+const MISSED_BATCH: usize = 1000;
+
+/// For a conversation that has just opened, under its lock: tells what was deleted in it while it was closed.
+pub async fn tell_missed_deletions(tx: &mut Transaction<'_>, id: ConversationId) -> Result<(), Error> {
+    use missed_deletion::{Column, Entity};
+    let missed = Entity::find().select_only().column(Column::MessageId).filter(Column::ConversationId.eq(id));
+    let missed: Vec<MessageId> = missed.into_tuple().all(tx.db()).await?;
+    let mut messages = Vec::with_capacity(missed.len());
+    for ids in missed.chunks(MISSED_BATCH) {
+        let ids = ids.iter().copied();
+        messages.extend(message::Entity::find().filter(message::Column::Id.is_in(ids)).all(tx.db()).await?);
+    }
+    messages.sort_unstable_by_key(|message| message.sequence);
+    let senders: HashSet<UserId> = messages.iter().map(|message| message.sender_id).collect();
+    let senders = user::Entity::find().filter(user::Column::Id.is_in(senders)).all(tx.db()).await?;
+    let senders: HashMap<UserId, Arc<user::Model>> = senders.into_iter().map(|row| (row.id, Arc::new(row))).collect();
+    let mut events = Vec::with_capacity(messages.len());
+    for message in messages {
+        let sender = senders.get(&message.sender_id).ok_or_else(|| Error::internal("the sender is gone"))?;
+        let (change, sender, message) = (MessageChange::Deleted, Arc::clone(sender), Arc::new(message));
+        events.push(Event::Message { change, message, sender, reactions: Some(Vec::new()) });
+    }
+    Entity::delete_many().filter(Column::ConversationId.eq(id)).exec(tx.db()).await?;
+    tx.record_all(id, events).await
 }
 
 /// Turns to react. All who react to one message wait for its conversation's row: here, where waiting holds no connection

@@ -266,7 +266,7 @@ impl Lane {
             Ok(verdicts) => verdicts,
             // One draft that the database cannot take, or one conversation whose lock somebody sits on, must not take
             // the others with it.
-            Err(error) if drafts.len() > 1 && is_of_a_part(&error) => self.judge_parts(&drafts, &error).await,
+            Err(error) if may_pass_in_parts(&drafts, &error) => self.judge_parts(&drafts, &error).await,
             Err(error) => all_failed(&drafts, self.clock.now(), &error.into()),
         };
         self.answer(first_tries, verdicts, repeats).await
@@ -387,9 +387,12 @@ fn all_failed(drafts: &[&Draft], now: Timestamp, error: &Error) -> Vec<Judged> {
     drafts.iter().map(|_| (now, Err(error.clone()))).collect()
 }
 
-/// Whether a smaller batch may succeed where this one failed.
-fn is_of_a_part(error: &sqlx::Error) -> bool {
-    is_lock_timeout(error) || matches!(Error::from_sqlx(error), Error::Internal(_))
+/// Whether parts of a batch may succeed where the whole failed.
+fn may_pass_in_parts(drafts: &[&Draft], error: &sqlx::Error) -> bool {
+    match is_lock_timeout(error) {
+        true => drafts.iter().any(|draft| draft.conversation_id != drafts[0].conversation_id),
+        false => drafts.len() > 1 && matches!(Error::from_sqlx(error), Error::Internal(_)),
+    }
 }
 
 /// Somebody held a conversation's row for longer than may be waited.

@@ -1,5 +1,7 @@
 //! How strangers become friends, and how they part.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::{story, support::*};
@@ -223,6 +225,77 @@ story!(after_unfriending_nobody_can_send_and_both_can_still_read, |world| async 
     assert_eq!(bob.send(&conversation, "There you are.").await["sequence"], 2);
 });
 
+/// What `messageEvents` says up to a message, that one included.
+async fn up_to(ears: &mut Subscription, message: &Value) -> Vec<Value> {
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|event: &Value| event["messageEdge"]["node"]["id"] != message["id"]) {
+        heard.push(ears.next().await);
+    }
+    heard
+}
+
+story!(what_was_deleted_meanwhile_is_told_when_friends_again, |world| async {
+    let server = world.server().await;
+    let (alice, bob, conversation) = server.friends("alice", "bob").await;
+    let mut said = Vec::new();
+    for n in 0..4 {
+        said.push(alice.send(&conversation, &format!("Said {n}.")).await);
+    }
+    let by_bob = bob.send(&conversation, "And I.").await;
+    let socket = bob.socket().await;
+    let mut listens = socket.listen(&conversation, &alice).await;
+    let (mut hears, _) = socket.follow(None).await;
+    let marker = alice.send(&conversation, "The last.").await;
+    let cursor = up_to(&mut listens, &marker).await.pop().expect("the marker")["cursor"].clone();
+    let of_log = hears
+        .until(|event| event["messageEdge"]["node"]["id"] == marker["id"])
+        .await
+        .pop()
+        .expect("the marker")["cursor"]
+        .clone();
+    let delete = async |person: &Person, message: &Value| {
+        person.mutate("deleteMessage", json!({"messageId": message["id"]}), "messageEdge { node { id } }").await.ok();
+    };
+
+    alice.to_user("removeFriend", &bob).await.ok();
+    hears.until(|event| stands_to(event, &alice, "NONE")).await;
+    // In another order than they were said; one of them twice, and one by Bob.
+    for message in [&said[2], &said[0], &said[0]] {
+        delete(&alice, message).await;
+    }
+    delete(&bob, &by_bob).await;
+    let expected = [&said[0], &said[2], &by_bob].map(|message| message["id"].clone());
+    assert!(listens.try_next(Duration::from_millis(500)).await.is_none(), "nothing while it is closed");
+
+    alice.befriend(&bob).await;
+    let again = alice.send(&conversation, "Again.").await;
+    let deleted = |events: &[Value]| -> Vec<Value> {
+        let deleted = events.iter().filter(|event| event["type"] == "DELETED");
+        deleted
+            .map(|event| {
+                assert!(event["messageEdge"]["node"]["body"].is_null(), "{event}");
+                event["messageEdge"]["node"]["id"].clone()
+            })
+            .collect()
+    };
+    assert_eq!(deleted(&up_to(&mut listens, &again).await), expected, "live");
+    let heard = hears.until(|event| event["messageEdge"]["node"]["id"] == again["id"]).await;
+    let heard: Vec<Value> = heard.into_iter().map(|envelope| envelope["event"].clone()).collect();
+    assert_eq!(deleted(&heard), expected, "live, on the stream of everything");
+    let mut resumed = socket.subscribe(MESSAGE_EVENTS, json!({"conversationId": conversation, "after": cursor}));
+    assert_eq!(deleted(&up_to(&mut resumed, &again).await), expected, "replayed");
+    let (_, replayed) = socket.follow(of_log.as_str()).await;
+    let replayed: Vec<Value> = replayed.into_iter().map(|envelope| envelope["event"].clone()).collect();
+    assert_eq!(deleted(&replayed), expected, "replayed, on the stream of everything");
+
+    // What was told is not told again.
+    alice.to_user("removeFriend", &bob).await.ok();
+    delete(&alice, &said[3]).await;
+    alice.befriend(&bob).await;
+    let last = alice.send(&conversation, "And again.").await;
+    assert_eq!(deleted(&up_to(&mut listens, &last).await), [said[3]["id"].clone()]);
+});
+
 story!(unfriending_is_final_for_sends_in_flight, |world| async {
     let server = world.server().await;
     let (alice, bob, conversation) = server.friends("alice", "bob").await;
@@ -401,6 +474,35 @@ story!(strangers_are_found_only_when_they_want_to_be, |world| async {
         "friends see each other"
     );
     assert_eq!(found("shy").await, json!([{"username": "shy.open"}]), "search shows only who opted in");
+
+    // By name nobody is found who is only remembered: not a former friend, whatever ended it, nor who sent an invite.
+    let (blocker, inviter) = tokio::join!(server.person("blocker"), server.person("inviter"));
+    alice.befriend(&blocker).await;
+    shy.to_user("removeFriend", &alice).await.ok();
+    blocker.to_user("blockUser", &alice).await.ok();
+    inviter.invite(&alice).await.ok();
+    let node = "query($id: ID!) { node(id: $id) { id } }";
+    for known in [&shy, &blocker, &inviter] {
+        let by_name = alice.graphql(user, json!({"name": known.name})).await;
+        assert_eq!(by_name.text, missing.text, "{}", known.name);
+        assert_eq!(alice.ask(node, json!({"id": known.id})).await["node"]["id"], known.id.as_str(), "{}", known.name);
+    }
+    for (one, other) in [(&alice, &shy), (&blocker, &alice)] {
+        assert_eq!(
+            one.ask(user, json!({"name": other.name})).await["user"],
+            Value::Null,
+            "of both none finds the other"
+        );
+    }
+    // A group in common is a reason.
+    let group = inviter.create_group("The group").await;
+    inviter.befriend(&shy).await;
+    inviter.bring(&group, &shy).await;
+    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"]["id"], inviter.id.as_str());
+    shy.to_user("removeFriend", &inviter).await.ok();
+    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"]["id"], inviter.id.as_str());
+    shy.to_group("leaveGroup", &group).await.ok();
+    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"], Value::Null);
 });
 
 story!(a_username_belongs_to_one_person, |world| async {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::{Value, json};
 
 use crate::{cluster_story, full_story, joined_story, sqlite_story, story, support::*};
@@ -368,6 +370,40 @@ async fn without_database(world: &World, trouble: impl Fn(&Proxy)) {
     }
     assert!(socket.is_open(), "the socket lived through it");
 }
+
+full_story!(who_sends_where_a_row_is_held_is_told_soon_and_nobody_else_suffers, |world| async {
+    const LONGEST: Duration = Duration::from_millis(3500);
+    let server = world.server().await;
+    let (alice, bob, held) = server.friends("alice", "bob").await;
+    let mut free = Vec::new();
+    for name in ["carol", "dave", "erin", "frank"] {
+        free.push(alice.befriend(&server.person(name).await).await);
+    }
+    let database = world.database().await;
+    let holder = database.begin().await.expect("a transaction");
+    let hold =
+        "SELECT 1 FROM conversation c JOIN member m ON m.conversation_id = c.id JOIN \"user\" u ON u.id = m.user_id
+                WHERE u.username = 'bob' FOR UPDATE OF c";
+    holder.execute_unprepared(hold).await.expect("the row is locked");
+    let input = |conversation: &str, n: usize| json!({"conversationId": conversation, "body": "Hello.", "idempotencyKey": format!("{conversation} {n}")});
+    let sends = (0..40).map(async |n: usize| {
+        tokio::time::sleep(Duration::from_millis(100) * n as u32).await;
+        let (is_held, conversation) = if n % 5 == 0 { (true, &held) } else { (false, &free[n % 5 - 1]) };
+        let began = Instant::now();
+        let sent = alice.send_input(input(conversation, n)).await;
+        (is_held, sent.code().map(str::to_owned), began.elapsed())
+    });
+    for (is_held, code, took) in join_all(sends).await {
+        assert_eq!(code.as_deref(), if is_held { Some("UNAVAILABLE") } else { None });
+        assert!(took < LONGEST, "it took {took:?}");
+    }
+    holder.rollback().await.expect("the row is let go");
+    database.close().await.expect("closes");
+    for n in (0..40).step_by(5) {
+        assert_eq!(alice.send_input(input(&held, n)).await.code(), None);
+    }
+    assert_eq!(bob.history(&held).await.len(), 8);
+});
 
 full_story!(a_refused_database_is_unavailable_and_recovers, |world| async {
     without_database(world, Proxy::cut).await;
