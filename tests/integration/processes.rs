@@ -388,7 +388,7 @@ full_story!(who_sends_where_a_row_is_held_is_told_soon_and_nobody_else_suffers, 
     let input = |conversation: &str, n: usize| json!({"conversationId": conversation, "body": "Hello.", "idempotencyKey": format!("{conversation} {n}")});
     let sends = (0..40).map(async |n: usize| {
         tokio::time::sleep(Duration::from_millis(100) * n as u32).await;
-        let (is_held, conversation) = if n % 5 == 0 { (true, &held) } else { (false, &free[n % 5 - 1]) };
+        let (is_held, conversation) = if n.is_multiple_of(5) { (true, &held) } else { (false, &free[n % 5 - 1]) };
         let began = Instant::now();
         let sent = alice.send_input(input(conversation, n)).await;
         (is_held, sent.code().map(str::to_owned), began.elapsed())
