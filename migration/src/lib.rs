@@ -13,6 +13,7 @@ mod m20261122_000005_reactions_receipts_search;
 mod m20261122_000006_presence;
 mod m20261122_000007_account_life;
 mod m20261122_000010_group_ends;
+mod m20261129_000012_search_by_place;
 
 pub struct Migrator;
 
@@ -28,6 +29,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000006_presence::Migration),
             Box::new(m20261122_000007_account_life::Migration),
             Box::new(m20261122_000010_group_ends::Migration),
+            Box::new(m20261129_000012_search_by_place::Migration),
         ]
     }
 }
