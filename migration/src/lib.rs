@@ -14,6 +14,7 @@ mod m20261122_000006_presence;
 mod m20261122_000007_account_life;
 mod m20261122_000010_group_ends;
 mod m20261129_000011_shown_reads;
+mod m20261129_000012_search_by_place;
 mod m20261129_000013_missed_deletions;
 
 pub struct Migrator;
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000007_account_life::Migration),
             Box::new(m20261122_000010_group_ends::Migration),
             Box::new(m20261129_000011_shown_reads::Migration),
+            Box::new(m20261129_000012_search_by_place::Migration),
             Box::new(m20261129_000013_missed_deletions::Migration),
         ]
     }

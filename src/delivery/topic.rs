@@ -10,9 +10,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use entity::{ConversationId, Timestamp, UserId};
+use entity::{ConversationId, Timestamp, UserId, conversation};
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use sea_orm::{EntityTrait, QuerySelect};
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::{
@@ -561,6 +562,9 @@ impl Topic {
             self.hear_out(&hub, conversation_id).await;
         }
         self.cut(&hub, delivery);
+        if let Event::ConversationChanged { conversation_id } = delivery.event {
+            self.end_typing_if_closed(&hub, conversation_id, delivery.occurred_at).await;
+        }
         let groups: Vec<_> = {
             let state = self.state.lock();
             state.groups.values().filter(|group| group.hears(&delivery.event)).cloned().collect()
@@ -652,6 +656,24 @@ impl Topic {
         }
         if begins_to_wait {
             tokio::spawn(Arc::clone(self).end_typing_in_time());
+        }
+    }
+
+    /// Ends all typing before it is told that a conversation closed: nobody types where nobody may send.
+    async fn end_typing_if_closed(self: &Arc<Self>, hub: &Arc<Hub>, id: ConversationId, at: Timestamp) {
+        if self.state.lock().typists.is_none() {
+            return;
+        }
+        // If that cannot be looked up it ends by itself.
+        let open = conversation::Entity::find_by_id(id).select_only().column(conversation::Column::Open);
+        if !matches!(open.into_tuple::<bool>().one(hub.db().read()).await, Ok(Some(false))) {
+            return;
+        }
+        let over = self.state.lock().typists.as_mut().map(|typists| typists.close(at));
+        for Over { user, said_at } in over.into_iter().flatten() {
+            let event = Event::Typing { conversation_id: id, user, typing: false, said_at, left: Duration::ZERO };
+            let over = Arc::new(Delivery { topic: self.key, position: None, log_id: None, occurred_at: at, event });
+            Box::pin(self.deliver(&over)).await;
         }
     }
 

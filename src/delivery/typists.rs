@@ -13,6 +13,8 @@ pub struct Typists {
     typing: HashMap<UserId, Typist>,
     /// Who sent a message lately, and when.
     spoke: HashMap<UserId, (Timestamp, Instant)>,
+    /// When the conversation closed last.
+    closed_at: Option<Timestamp>,
 }
 
 struct Typist {
@@ -33,7 +35,8 @@ impl Typists {
     /// that a later word or message has overtaken.
     pub fn is_news(&mut self, user: &Arc<user::Model>, typing: bool, said_at: Timestamp, until: Instant) -> bool {
         if typing {
-            if self.spoke.get(&user.id).is_some_and(|(spoke_at, _)| *spoke_at >= said_at) {
+            let is_spoken = self.spoke.get(&user.id).is_some_and(|(spoke_at, _)| *spoke_at >= said_at);
+            if is_spoken || self.closed_at.is_some_and(|closed_at| closed_at >= said_at) {
                 return false;
             }
             let typist = Typist { user: Arc::clone(user), said_at, until };
@@ -52,6 +55,12 @@ impl Typists {
         self.spoke.retain(|_, (_, since)| now < *since + REMEMBERED);
         self.spoke.insert(user_id, (at, now));
         self.typing.get(&user_id).filter(|typist| typist.said_at <= at).map(Typist::over)
+    }
+
+    /// Nobody may send any more: all typing is over, and what was said before that is no news.
+    pub fn close(&mut self, at: Timestamp) -> Vec<Over> {
+        self.closed_at = Some(at);
+        self.typing.drain().map(|(_, typist)| typist.over()).collect()
     }
 
     /// The typing of somebody who is no longer in the conversation.
@@ -120,6 +129,16 @@ mod tests {
         assert!(!typists.is_news(&ann, true, Timestamp(9), now), "said before the message, told after it");
         assert!(typists.is_news(&ann, true, Timestamp(11), now), "the next message");
         assert!(typists.spoke(UserId(Uuid::nil()), Timestamp(12), now).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_said_before_a_conversation_closed_is_told_after_it() {
+        let (mut typists, ann, until) = (Typists::default(), ann(), Instant::now() + LIFE);
+        assert!(typists.is_news(&ann, true, Timestamp(0), until));
+        assert_eq!(typists.close(Timestamp(10)).len(), 1);
+        assert!(!typists.is_news(&ann, false, Timestamp(0), until) && typists.next_end().is_none());
+        assert!(!typists.is_news(&ann, true, Timestamp(10), until));
+        assert!(typists.is_news(&ann, true, Timestamp(11), until), "it is open again");
     }
 
     const LIFE: Duration = crate::typing::LIFE;

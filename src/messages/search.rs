@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | found | messages that have all words of the [`query`], in conversations that the viewer is a member of now |
 //! | never found | deleted messages; edited ones by words that they no longer have |
-//! | order | newest first; a page continues below its cursor |
+//! | order | newest first, by the log; a page continues below its cursor |
 //! | bounded | the query's length and words, the time of a search, how often somebody searches |
 //!
 //! The index is a table beside the messages ([`index`]), so that a send pays nothing for it. It is fed from the event
@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use entity::{ConversationId, MessageId, UserId, member};
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QuerySelect};
-use uuid::Uuid;
 
 use self::query::SearchQuery;
 use crate::{
@@ -44,28 +43,18 @@ const TIME_LIMIT: Duration = Duration::from_secs(2);
 /// Somebody in more conversations is searched for among all messages, and what is not theirs is left out then.
 const MAX_SCOPES: u64 = 100;
 
-/// A place in the list of what was found.
+/// A place in the list of what was found: that of the sending in the log, where a conversation's messages come in the
+/// order of their `sequence`. On PostgreSQL it is the event's id, on SQLite the row of the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// On PostgreSQL: a message, whose id grows with time.
-    Message(Uuid),
-    /// On SQLite: a row of the index, whose id grows with commits.
-    Row(i64),
-}
+pub struct Place(i64);
 
 impl CursorKey for Place {
     fn to_text(&self) -> String {
-        match self {
-            Self::Message(id) => id.simple().to_string(),
-            Self::Row(id) => id.to_string(),
-        }
+        self.0.to_string()
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        match text.len() {
-            32 => Uuid::try_parse(text).ok().map(Self::Message),
-            _ => text.parse().ok().map(Self::Row),
-        }
+        text.parse().ok().map(Self)
     }
 }
 
@@ -120,8 +109,4 @@ async fn scopes_of(app: &App, user_id: UserId) -> Result<Option<Vec<Conversation
 
 fn too_slow() -> Error {
     Error::bad_input("This search takes too long. Use more or rarer words, or search in one conversation.")
-}
-
-fn foreign_cursor() -> Error {
-    Error::bad_input("`after` is not a cursor of this list.")
 }

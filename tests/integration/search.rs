@@ -239,7 +239,6 @@ story!(hostile_searches_are_answered_clearly, |world| async {
         let answer = alice.graphql(SEARCH, arguments.clone()).await;
         assert_eq!(answer.code(), Some("BAD_USER_INPUT"), "{arguments}: {}", answer.text);
     }
-    // A cursor of the other database's kind is one of another list.
     for cursor in ["MTIz", "MDE4OGJhYzc0YWZhNzhhYWJjM2JiZDFlZWYyOGQ4ODE"] {
         let answer = alice.graphql(SEARCH, json!({"query": "a", "after": cursor})).await;
         assert!(matches!(answer.code(), None | Some("BAD_USER_INPUT")), "{cursor}: {}", answer.text);
@@ -281,6 +280,43 @@ full_story!(what_one_process_answered_another_finds, |world| async {
     }))
     .await;
     assert_eq!(find(&alice, "common").await.len(), 80);
+});
+
+full_story!(what_is_found_comes_by_sequence_whoever_sent_at_once, |world| async {
+    const FOUND: &str = "query($after: String) { searchMessages(query: \"needle\", first: 50, after: $after) {
+        edges { node { sequence conversation { id } } } pageInfo { hasNextPage endCursor } } }";
+    let (a, b) = (world.server().await, world.server().await);
+    let (alice, bob, conversation) = a.friends("alice", "bob").await;
+    let elsewhere = alice.befriend(&a.person("carol").await).await;
+    let (alice_on_b, bob_on_b) = (alice.at(&b), bob.at(&b));
+    join_all([&alice, &bob, &alice_on_b, &bob_on_b].map(|person| {
+        let (conversation, elsewhere) = (&conversation, &elsewhere);
+        async move {
+            for n in 0..30 {
+                let to = if n % 5 == 0 && person.name == "alice" { elsewhere } else { conversation };
+                person.send(to, &format!("needle {n}")).await;
+            }
+        }
+    }))
+    .await;
+    // An edit moves nothing.
+    let first = page(&alice, json!({"query": "needle", "in": conversation, "first": 100})).await;
+    let edited = &first["edges"][50]["node"]["id"];
+    alice.mutate("editMessage", json!({"messageId": edited, "body": "edited needle"}), "messageEdge { cursor }").await;
+    let (mut found, mut after) = (Vec::new(), Value::Null);
+    loop {
+        let mut page = alice.ask(FOUND, json!({"after": after})).await["searchMessages"].take();
+        found.extend(page["edges"].as_array_mut().expect("edges").drain(..));
+        if page["pageInfo"]["hasNextPage"] == false {
+            break;
+        }
+        after = page["pageInfo"]["endCursor"].take();
+    }
+    for (id, n) in [(&conversation, 108), (&elsewhere, 12)] {
+        let of_it = found.iter().filter(|edge| edge["node"]["conversation"]["id"] == id.as_str());
+        let sequences: Vec<i64> = of_it.map(|edge| edge["node"]["sequence"].as_i64().expect("a number")).collect();
+        assert_eq!(sequences, (1..=n).rev().collect::<Vec<_>>());
+    }
 });
 
 /// Messages of old: in the log, and not in the index.
@@ -345,7 +381,7 @@ story!(a_rare_word_among_many_messages_is_found_by_the_index, |world| async {
             let rows = sqlx::query(sqlx::AssertSqlSafe(explain))
                 .bind("\"number777\"")
                 .bind("")
-                .bind(None::<uuid::Uuid>)
+                .bind(None::<i64>)
                 .bind(user)
                 .bind(None::<uuid::Uuid>)
                 .bind(26i64)

@@ -5,7 +5,7 @@ use sqlx::{PgConnection, PgPool, Row};
 use uuid::Uuid;
 
 use super::{
-    Place, Search, TIME_LIMIT, foreign_cursor,
+    Place, Search, TIME_LIMIT,
     index::{Log, Patience, Progress, Stale},
     too_slow,
 };
@@ -15,16 +15,16 @@ use crate::{db::begin_postgres, error::Error};
 /// page of them, which for a rare word is all of them.
 pub const FIND: &str = "\
     WITH hits AS MATERIALIZED ( \
-        SELECT s.message_id, s.conversation_id, s.version FROM message_search s \
+        SELECT s.message_id, s.conversation_id, s.version, s.place FROM message_search s \
         WHERE s.document @@ CASE WHEN $2 = '' THEN websearch_to_tsquery('simple', $1) \
                                  ELSE websearch_to_tsquery('simple', $1) && $2::tsquery END \
-            AND ($3::uuid IS NULL OR s.message_id < $3) \
+            AND ($3::bigint IS NULL OR s.place < $3) \
     ) \
-    SELECT h.message_id FROM hits h \
+    SELECT h.place, h.message_id FROM hits h \
     JOIN member ON member.conversation_id = h.conversation_id AND member.user_id = $4 \
     JOIN message m ON m.id = h.message_id AND m.deleted_at IS NULL AND coalesce(m.edited_at, 0) = h.version \
     WHERE $5::uuid IS NULL OR h.conversation_id = $5 \
-    ORDER BY h.message_id DESC LIMIT $6";
+    ORDER BY h.place DESC LIMIT $6";
 
 const STALE: &str = "\
     SELECT e.id, m.id, m.conversation_id, coalesce(m.edited_at, 0), CASE WHEN m.deleted_at IS NULL THEN m.body END \
@@ -34,10 +34,12 @@ const STALE: &str = "\
                  ELSE s.message_id IS NOT NULL END \
     ORDER BY e.id LIMIT $2";
 
+/// A message keeps the place that it was first indexed with: that of its sending in the log.
 const UPSERT: &str = "\
-    INSERT INTO message_search (message_id, conversation_id, version, document) \
-    SELECT i.id, i.conversation_id, i.version, to_tsvector('simple', i.words) || array_to_tsvector(ARRAY[i.scope]) \
-    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[]) AS i (id, conversation_id, version, words, scope) \
+    INSERT INTO message_search (message_id, conversation_id, version, document, place) \
+    SELECT i.id, i.conversation_id, i.version, to_tsvector('simple', i.words) || array_to_tsvector(ARRAY[i.scope]), i.place \
+    FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::bigint[]) \
+        AS i (id, conversation_id, version, words, scope, place) \
     ON CONFLICT (message_id) DO UPDATE SET version = excluded.version, document = excluded.document";
 
 /// A plan of index look-ups whatever the statistics say.
@@ -50,11 +52,6 @@ fn scope(id: ConversationId) -> String {
 }
 
 pub(super) async fn find(pool: &PgPool, search: &Search<'_>) -> Result<Vec<(Place, MessageId)>, Error> {
-    let after = match search.after {
-        None => None,
-        Some(Place::Message(id)) => Some(id),
-        Some(Place::Row(_)) => return Err(foreign_cursor()),
-    };
     let scopes = search.scopes.as_deref().unwrap_or_default();
     let scope_query: Vec<String> = scopes.iter().map(|id| format!("'{}'", scope(*id))).collect();
     let only = if let [only] = scopes { Some(only.0) } else { None };
@@ -64,7 +61,7 @@ pub(super) async fn find(pool: &PgPool, search: &Search<'_>) -> Result<Vec<(Plac
     let rows = sqlx::query(FIND)
         .bind(search.query.for_postgres())
         .bind(scope_query.join(" | "))
-        .bind(after)
+        .bind(search.after.map(|Place(place)| place))
         .bind(search.user_id.0)
         .bind(only)
         .bind(search.limit)
@@ -72,12 +69,7 @@ pub(super) async fn find(pool: &PgPool, search: &Search<'_>) -> Result<Vec<(Plac
         .await
         .map_err(|error| if has_code(&error, "57014") { too_slow() } else { error.into() })?;
     tx.commit().await?;
-    rows.iter()
-        .map(|row| {
-            let id: Uuid = row.try_get(0)?;
-            Ok((Place::Message(id), MessageId(id)))
-        })
-        .collect()
+    rows.iter().map(|row| Ok((Place(row.try_get(0)?), MessageId(row.try_get::<Uuid, _>(1)?)))).collect()
 }
 
 /// One pass of the index: see [`super::index`]. None when another process is at it and the patience is at an end.
@@ -151,6 +143,7 @@ async fn write(tx: &mut PgConnection, stale: Vec<Stale>) -> Result<(), sqlx::Err
             .bind(written.iter().map(|stale| stale.version).collect::<Vec<_>>())
             .bind(written.iter().map(Stale::words).collect::<Vec<_>>())
             .bind(written.iter().map(|stale| scope(ConversationId(stale.conversation_id))).collect::<Vec<_>>())
+            .bind(written.iter().map(|stale| stale.event_id).collect::<Vec<_>>())
             .execute(&mut *tx)
             .await?;
     }

@@ -1,9 +1,10 @@
 //! What a search means, the same on both databases.
 //!
-//! Text is cut into words here and not by the database: without regard to case, accents and the forms of a letter, and
+//! Text is cut into words here and not by the database: without regard to case (by Unicode's full folding), accents and the forms of a letter, and
 //! written in ASCII, so that neither database's idea of a letter matters. What a person typed never reaches a query
 //! language: only these words do.
 
+use caseless::Caseless;
 use unicode_normalization::UnicodeNormalization;
 use unicode_segmentation::UnicodeSegmentation;
 
@@ -97,10 +98,11 @@ fn is_quote(character: char) -> bool {
 pub fn words(text: &str) -> Vec<String> {
     let folded: String = text
         .chars()
-        .flat_map(char::to_lowercase)
+        .default_case_fold()
         .nfkd()
         .filter(|character| !is_accent(*character))
-        .flat_map(char::to_lowercase)
+        // What was a form of a letter may be a capital by now.
+        .default_case_fold()
         .nfc()
         .collect();
     folded
@@ -211,6 +213,12 @@ mod tests {
             ("𝒳", "x"),
             ("１２３", "123"),
             ("Ωμέγα", "ωμεγα"),
+            ("ΟΔΟΣ", "οδος"),
+            ("οδοσ", "οδος"),
+            ("STRASSE", "straße"),
+            ("ẞ", "ss"),
+            ("ᾳ", "ΑΙ"),
+            ("ﬀ", "FF"),
             ("ЁЖ", "еж"),
             ("مُحَمَّد", "محمد"),
         ] {

@@ -8,14 +8,14 @@ use sqlx::{Row, SqlitePool};
 use uuid::Uuid;
 
 use super::{
-    Place, Search, TIME_LIMIT, foreign_cursor,
+    Place, Search, TIME_LIMIT,
     index::{Progress, Stale},
     postgres::has_code,
     too_slow,
 };
 use crate::error::Error;
 
-/// The words first, in the order of their row ids, which is that of commits: it ends with the page.
+/// The words first, in the order of their row ids, which is that of the log: it ends with the page.
 pub const FIND: &str = "\
     SELECT s.id, s.message_id FROM message_words \
     CROSS JOIN message_search s ON s.id = message_words.rowid \
@@ -48,16 +48,11 @@ const REMOVE: &str = "DELETE FROM message_search WHERE message_id IN (SELECT unh
 const MAX_SKIPPED: i64 = 10_000;
 
 pub(super) async fn find(pool: &SqlitePool, search: &Search<'_>) -> Result<Vec<(Place, MessageId)>, Error> {
-    let after = match search.after {
-        None => i64::MAX,
-        Some(Place::Row(id)) => id,
-        Some(Place::Message(_)) => return Err(foreign_cursor()),
-    };
     let scopes = search.scopes.as_deref().unwrap_or_default();
     let only = if let [only] = scopes { Some(only.0) } else { None };
     let query = sqlx::query(FIND)
         .bind(match_of(search, scopes))
-        .bind(after)
+        .bind(search.after.map_or(i64::MAX, |Place(id)| id))
         .bind(search.user_id.0)
         .bind(only)
         .bind(search.limit);
@@ -74,7 +69,7 @@ pub(super) async fn find(pool: &SqlitePool, search: &Search<'_>) -> Result<Vec<(
     .await
     .map_err(Error::internal)?
     .map_err(|error| if has_code(&error, "9") { too_slow() } else { error.into() })?;
-    rows.iter().map(|row| Ok((Place::Row(row.try_get(0)?), MessageId(row.try_get::<Uuid, _>(1)?)))).collect()
+    rows.iter().map(|row| Ok((Place(row.try_get(0)?), MessageId(row.try_get::<Uuid, _>(1)?)))).collect()
 }
 
 fn match_of(search: &Search<'_>, scopes: &[ConversationId]) -> String {
