@@ -306,7 +306,7 @@ full_story!(what_is_found_comes_by_sequence_whoever_sent_at_once, |world| async 
     let (mut found, mut after) = (Vec::new(), Value::Null);
     loop {
         let mut page = alice.ask(FOUND, json!({"after": after})).await["searchMessages"].take();
-        found.extend(page["edges"].as_array_mut().expect("edges").drain(..));
+        found.append(page["edges"].as_array_mut().expect("edges"));
         if page["pageInfo"]["hasNextPage"] == false {
             break;
         }
