@@ -190,23 +190,24 @@ impl Start {
         for shown in people.chunks(presence::store::CHUNK) {
             let people: Vec<UserId> = shown.iter().map(|(id, _)| *id).collect();
             let shown: HashMap<UserId, Shown> = shown.iter().copied().collect();
-            let (states, rows) = {
+            let (states, is_certain, rows) = {
                 let _turn = hub.turns.acquire().await;
                 let rows = user::Entity::find().filter(user::Column::Id.is_in(people.iter().copied()));
-                (
-                    hub.presence.certain_states(hub.db(), &people).await?,
-                    rows.all(hub.db().read()).await.map_err(Error::from)?,
-                )
-            };
-            let Some(states) = states else {
-                // It is told when it is known.
-                people.iter().for_each(|person| hub.presence.watchers.keep_for(&watcher, *person));
-                continue;
+                let rows = rows.all(hub.db().read()).await.map_err(Error::from)?;
+                match hub.presence.certain_states(hub.db(), &people).await? {
+                    Some(states) => (states, true, rows),
+                    None => (hub.presence.states_here(hub.db(), &people).await?, false, rows),
+                }
             };
             for row in rows {
                 let state = states.get(&row.id).zip(shown.get(&row.id)).and_then(|(state, shown)| shown.of(*state));
                 let Some(state) = state else { continue };
-                first.insert(row.id, state == presence::State::Online);
+                let is_online = state == presence::State::Online;
+                if is_certain {
+                    first.insert(row.id, is_online);
+                } else {
+                    hub.presence.watchers.correct_later(&watcher, row.id, is_online);
+                }
                 let told = presence::graphql::Presence::new(User::new(Arc::new(row)), state);
                 self.put(renderer.render(Root::Presence(Box::new(told))).await).await?;
             }

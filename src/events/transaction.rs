@@ -134,6 +134,13 @@ impl<'a> Transaction<'a> {
     /// Makes it all true, then hands the events to the bus.
     pub async fn commit(self) -> Result<(), Error> {
         self.tx.commit().await?;
+        for delivery in &self.deliveries {
+            if let (Topic::User(user_id), Event::ConversationJoined { conversation_id, .. }) =
+                (delivery.topic, &delivery.event)
+            {
+                self.app.presence.joined(user_id, *conversation_id);
+            }
+        }
         self.app.bus.publish(self.deliveries);
         if self.has_mails {
             self.app.mails.wake();

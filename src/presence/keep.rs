@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Presence,
+    Joined, MAX_JOINED, Presence,
     leases::{Away, Beat, CHUNK, Leases},
     store,
 };
@@ -65,6 +65,7 @@ struct Keeper<'a> {
     to_hold: HashSet<UserId>,
     to_let_go: HashSet<UserId>,
     to_note: HashSet<UserId>,
+    joined: Vec<Joined>,
     /// Whose lease may have begun without an answer: when they are held at last, Redis does not know them as new.
     unclear: HashSet<UserId>,
     /// Who came since it was written down that they have been seen.
@@ -87,6 +88,7 @@ impl<'a> Keeper<'a> {
             to_hold: HashSet::new(),
             to_let_go: HashSet::new(),
             to_note: HashSet::new(),
+            joined: Vec::new(),
             unclear: HashSet::new(),
             fresh: Vec::new(),
             to_check: Vec::new(),
@@ -112,8 +114,10 @@ impl<'a> Keeper<'a> {
         }
         let left = left.into_iter().map(|(id, _)| id);
         match &self.presence.leases {
-            None => self.presence.changed.lock().extend(arrived.into_iter().chain(left)),
+            None => self.presence.changed.lock().people.extend(arrived.into_iter().chain(left)),
             Some(leases) => {
+                let joined = self.presence.changed.lock().take().joined;
+                self.joined.extend(joined.into_iter().take(MAX_JOINED.saturating_sub(self.joined.len())));
                 self.to_hold.extend(arrived);
                 self.to_let_go.extend(left);
                 self.beat(app, leases).await;
@@ -174,6 +178,11 @@ impl<'a> Keeper<'a> {
             for id in &chunk {
                 self.to_note.remove(id);
             }
+        }
+        while !self.joined.is_empty() {
+            let n_noted = self.joined.len().min(CHUNK);
+            leases.note_joined(&self.joined[..n_noted]).await?;
+            self.joined.drain(..n_noted);
         }
         result
     }

@@ -5,20 +5,21 @@
 //! | `…:presence:{user}` | the processes that have connections of somebody, by when each lease ends |
 //! | `…:presence-held:{process}` | the people whose leases a process holds |
 //! | `…:presence-all:{processes}` | the processes, by when each is taken for dead |
-//! | `…:presence-all:{changes}` | who came or went lately, by when |
+//! | `…:presence-all:{changes}` | who came or went lately, and who joined which group, by when |
 //!
 //! Each script touches one key, so that it runs on one node of a cluster; those of many people are under way at once
 //! and travel together. Nothing waits for Redis for longer than [`PATIENCE`], and what did not get through is tried again.
 
 use std::{collections::HashSet, time::Duration};
 
-use entity::{Timestamp, UserId};
+use entity::{ConversationId, Timestamp, UserId};
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use redis::{Cmd, FromRedisValue};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::{Changes, Joined};
 use crate::{
     clock::random_bytes,
     redis::{Redis, Script},
@@ -248,12 +249,22 @@ impl Leases {
 
     /// Tells the other processes that people came or went: at most [`CHUNK`] at once.
     pub async fn note(&self, user_ids: &[UserId]) -> Result<(), Away> {
-        let arguments: Vec<String> = std::iter::once(millis(MEMORY)).chain(names(user_ids)).collect();
+        self.put_down(names(user_ids)).await
+    }
+
+    /// Tells the other processes that people joined groups: at most [`CHUNK`] at once.
+    pub async fn note_joined(&self, joined: &[Joined]) -> Result<(), Away> {
+        let name = |new: &Joined| format!("{}@{}", new.user_id.0.simple(), new.group_id.0.simple());
+        self.put_down(joined.iter().map(name).collect()).await
+    }
+
+    async fn put_down(&self, changes: Vec<String>) -> Result<(), Away> {
+        let arguments: Vec<String> = std::iter::once(millis(MEMORY)).chain(changes).collect();
         self.run(&self.scripts.note, self.of_all("changes"), &arguments, PATIENCE).await
     }
 
-    /// Who came or went since this was asked last, as far as anybody remembers.
-    pub async fn changed(&self) -> Result<Vec<UserId>, Away> {
+    /// Who came or went, and who joined, since this was asked last, as far as anybody remembers.
+    pub async fn changed(&self) -> Result<Changes, Away> {
         let mut known_until = self.known_until.lock().await;
         self.changed_since(&mut known_until).await
     }
@@ -277,12 +288,15 @@ impl Leases {
         }
     }
 
-    async fn changed_since(&self, known_until: &mut Option<i64>) -> Result<Vec<UserId>, Away> {
+    async fn changed_since(&self, known_until: &mut Option<i64>) -> Result<Changes, Away> {
         let from = known_until.map_or_else(|| "+inf".to_owned(), |since| since.to_string());
         let (now, changed): (i64, Vec<String>) =
             self.run(&self.scripts.since, self.of_all("changes"), &[from], PATIENCE).await?;
         *known_until = Some(now);
-        Ok(changed.iter().filter_map(|name| user_of(name)).collect())
+        Ok(Changes {
+            people: changed.iter().filter_map(|name| user_of(name)).collect(),
+            joined: changed.iter().filter_map(|name| joined_of(name)).collect(),
+        })
     }
 
     /// Who among people is connected to some process. For requests: none when Redis does not answer soon.
@@ -383,6 +397,11 @@ fn names(user_ids: &[UserId]) -> Vec<String> {
 
 fn user_of(name: &str) -> Option<UserId> {
     name.parse().ok().map(UserId)
+}
+
+fn joined_of(name: &str) -> Option<Joined> {
+    let (user, group) = name.split_once('@')?;
+    Some(Joined { user_id: user_of(user)?, group_id: group.parse().ok().map(ConversationId)? })
 }
 
 fn millis(duration: Duration) -> String {

@@ -30,7 +30,7 @@ use std::{
     time::Duration,
 };
 
-use entity::{Timestamp, UserId};
+use entity::{ConversationId, Timestamp, UserId};
 use parking_lot::Mutex;
 
 pub use connections::Connected;
@@ -45,6 +45,8 @@ pub const MAX_NAMED: usize = 100;
 /// Most people whose state `presence` tells at its beginning when nobody is named.
 pub const MAX_TOLD_AT_FIRST: usize = 5000;
 
+/// Newcomers in groups who wait to be told of while Redis is away; past that they are told of when they come or go.
+const MAX_JOINED: usize = 10_000;
 /// People of whom it is remembered that they were said to be online; at most twice as many.
 const MAX_SAID_ONLINE: usize = 100_000;
 
@@ -54,6 +56,27 @@ pub enum State {
     Online,
     /// Since when, if they were ever seen.
     Offline(Option<Timestamp>),
+}
+
+/// Somebody who is new in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Joined {
+    pub user_id: UserId,
+    pub group_id: ConversationId,
+}
+
+/// What is to be told.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Who came or went.
+    pub people: Vec<UserId>,
+    pub joined: Vec<Joined>,
+}
+
+impl Changes {
+    fn take(&mut self) -> Self {
+        std::mem::take(self)
+    }
 }
 
 /// Of whom a process said that they are online. When Redis loses its data, nobody else knows whom the others are still
@@ -92,8 +115,8 @@ pub struct Presence {
     leases: Option<Leases>,
     grace: Duration,
     lease: Duration,
-    /// One process: who came or went since it was told.
-    changed: Mutex<Vec<UserId>>,
+    /// What changed since it was told: one process tells it by itself, of several each puts it into the common list.
+    changed: Mutex<Changes>,
     /// Of whom it was said here lately that they are online.
     said_online: Mutex<SaidOnline>,
     /// Last seen, and not yet written down.
@@ -130,6 +153,14 @@ impl Presence {
         }
     }
 
+    /// Somebody is new in a group, and that is committed: they and its members are told of each other.
+    pub fn joined(&self, user_id: UserId, group_id: ConversationId) {
+        let mut changed = self.changed.lock();
+        if changed.joined.len() < MAX_JOINED {
+            changed.joined.push(Joined { user_id, group_id });
+        }
+    }
+
     /// From here on changes are told to watchers who are registered. Before their first look at how people are.
     pub async fn begin_to_watch(&self) {
         if let Some(leases) = &self.leases {
@@ -142,6 +173,11 @@ impl Presence {
     pub async fn states(&self, db: &Db, user_ids: &[UserId]) -> Result<HashMap<UserId, State>, Error> {
         let online = self.online_among(user_ids).await.unwrap_or_else(|| self.here_among(user_ids));
         self.states_of(db, user_ids, &online).await
+    }
+
+    /// How people are as far as this process and the database know.
+    pub async fn states_here(&self, db: &Db, user_ids: &[UserId]) -> Result<HashMap<UserId, State>, Error> {
+        self.states_of(db, user_ids, &self.here_among(user_ids)).await
     }
 
     /// Like [`Presence::states`], and none while Redis does not answer: to be asked again.

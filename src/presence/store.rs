@@ -183,6 +183,15 @@ async fn telling_among(db: &Db, groups: &[ConversationId]) -> Result<HashSet<Con
     Ok(telling.into_iter().collect())
 }
 
+/// The members of a group that tells them of one another; none of one that does not, or is gone.
+pub async fn members_who_are_told(db: &Db, group_id: ConversationId) -> Result<Option<Vec<UserId>>, Error> {
+    if telling_among(db, &[group_id]).await?.is_empty() {
+        return Ok(None);
+    }
+    let members = member::Entity::find().select_only().column(member::Column::UserId);
+    Ok(Some(members.filter(member::Column::ConversationId.eq(group_id)).into_tuple().all(db.read()).await?))
+}
+
 /// Why a watcher hears of somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hears {

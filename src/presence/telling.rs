@@ -24,7 +24,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    State,
+    Changes, Joined, State,
     graphql::Presence as WirePresence,
     store::{self, CHUNK, Hears},
 };
@@ -52,6 +52,8 @@ const MAX_REMEMBERED: usize = 100_000;
 /// Executions of one look, most shared ones first. For whom there is no more room it waits until the next look, so that
 /// what costs an execution for each watcher holds up nobody else.
 const MAX_EXECUTIONS: usize = 1000;
+/// Those who joined groups whose members are looked up in one look.
+const MAX_INTRODUCTIONS: usize = 20;
 /// Executions under way at once.
 const N_AT_ONCE: usize = 16;
 
@@ -95,6 +97,9 @@ struct Waiting {
     /// Who has blocked its person since it began, and is taken to be away.
     #[expect(clippy::box_collection, reason = "as above")]
     away: Option<Box<HashSet<UserId>>>,
+    /// Of whom it was told while Redis was away what this process knew: the same is no news when the truth is known.
+    #[expect(clippy::box_collection, reason = "as above")]
+    guessed: Option<Box<HashMap<UserId, bool>>>,
 }
 
 /// Watchers who share an execution.
@@ -148,7 +153,7 @@ impl Watchers {
             scope,
             group,
             began_at,
-            waiting: Mutex::new(Waiting { started, people: None, first: None, away: None }),
+            waiting: Mutex::new(Waiting { started, people: None, first: None, away: None, guessed: None }),
         });
         if let Scope::Named(_) = watcher.scope {
             registry.naming.push(Arc::downgrade(&watcher));
@@ -167,6 +172,12 @@ impl Watchers {
         if waiting.people.is_some() {
             registry.late.push(Arc::downgrade(watcher));
         }
+    }
+
+    /// It has been told of somebody what this process knows while Redis is away: told the truth later, if that differs.
+    pub fn correct_later(&self, watcher: &Arc<Watcher>, person: UserId, is_online: bool) {
+        watcher.waiting.lock().guessed.get_or_insert_default().insert(person, is_online);
+        self.keep_for(watcher, person);
     }
 
     /// Forgets a subscription that ended.
@@ -210,6 +221,27 @@ impl Watchers {
 
     fn of(&self, viewer_id: UserId) -> Vec<Arc<Watcher>> {
         self.0.lock().by_viewer.get(&viewer_id).cloned().unwrap_or_default()
+    }
+
+    /// Somebody is new in a group: its members are told how they are, and they how the members are. In a group that does
+    /// not tell (`members` are none) only those who named the other.
+    fn look_at_each_other(&self, newcomer: UserId, members: Option<&[UserId]>) {
+        match members {
+            Some(members) => {
+                for member in members.iter().filter(|member| **member != newcomer) {
+                    self.look_at(*member, newcomer);
+                    self.look_at(newcomer, *member);
+                }
+            }
+            None => {
+                self.naming(&[newcomer]).into_iter().for_each(|viewer_id| self.look_at(viewer_id, newcomer));
+                for watcher in self.of(newcomer) {
+                    if let Scope::Named(named) = &watcher.scope {
+                        named.iter().for_each(|person| self.keep_for(&watcher, *person));
+                    }
+                }
+            }
+        }
     }
 
     fn has(&self, viewer_id: UserId) -> bool {
@@ -290,7 +322,17 @@ impl Watcher {
 
     /// Whether how somebody is differs from what it was told at its beginning.
     fn is_news(&self, person: UserId, is_online: bool) -> bool {
-        match self.waiting.lock().first.as_mut() {
+        let mut waiting = self.waiting.lock();
+        if let Some(guessed) = &mut waiting.guessed {
+            let guess = guessed.remove(&person);
+            if guessed.is_empty() {
+                waiting.guessed = None;
+            }
+            if guess == Some(is_online) {
+                return false;
+            }
+        }
+        match waiting.first.as_mut() {
             Some(first) => first.insert(person, is_online) != Some(is_online),
             None => true,
         }
@@ -322,6 +364,8 @@ pub async fn tell(app: Arc<App>, stop: CancellationToken) {
 struct Teller {
     /// Who came or went and was not told yet.
     changed: HashSet<UserId>,
+    /// Who joined a group, and was not told to those in it yet.
+    joined: HashSet<Joined>,
     /// Whether somebody was last told to be online.
     told: HashMap<UserId, bool>,
 }
@@ -330,23 +374,27 @@ impl Teller {
     async fn tick(&mut self, app: &App) -> Result<(), Error> {
         let watchers = &app.presence.watchers;
         // Taken before the look at the watchers: who registers after it looks by themselves.
-        let changed = std::mem::take(&mut *app.presence.changed.lock());
+        let changed = match &app.presence.leases {
+            None => app.presence.changed.lock().take(),
+            // They come back by the common list.
+            Some(_) => Changes::default(),
+        };
         if watchers.is_empty() {
             if let Some(leases) = &app.presence.leases {
                 leases.end_to_follow(|| !watchers.is_empty()).await;
             }
-            self.changed = HashSet::new();
-            self.told = HashMap::new();
+            *self = Self::default();
             return Ok(());
         }
-        self.changed.extend(changed);
+        self.take(changed);
         if let Some(leases) = &app.presence.leases {
             match leases.changed().await {
-                Ok(changed) => self.changed.extend(changed),
+                Ok(changed) => self.take(changed),
                 // It is tried again, and nobody forgets for minutes.
                 Err(away) => tracing::debug!(cause = %away, "Redis does not tell who came and went"),
             }
         }
+        self.introduce(app).await?;
         let changed: HashSet<UserId> = self.changed.iter().copied().take(CHUNK).collect();
         let late = watchers.take_late();
         if changed.is_empty() && late.is_empty() {
@@ -362,6 +410,22 @@ impl Teller {
             }
         }
         told.map(drop)
+    }
+
+    fn take(&mut self, changes: Changes) {
+        self.changed.extend(changes.people);
+        self.joined.extend(changes.joined);
+    }
+
+    /// Has those who joined a group and those in it told of each other.
+    async fn introduce(&mut self, app: &App) -> Result<(), Error> {
+        let joined: Vec<Joined> = self.joined.iter().copied().take(MAX_INTRODUCTIONS).collect();
+        for new in joined {
+            let members = store::members_who_are_told(&app.db, new.group_id).await?;
+            app.presence.watchers.look_at_each_other(new.user_id, members.as_deref());
+            self.joined.remove(&new);
+        }
+        Ok(())
     }
 
     /// False when it cannot be known now how they are.

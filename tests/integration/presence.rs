@@ -564,6 +564,44 @@ story!(a_storm_of_reconnections_does_not_flood, |world| async {
     assert!(socket.is_open());
 });
 
+/// Who joins a group, and who is in it, are told of each other at once; each on a process.
+async fn join(here: &Server, there: &Server) {
+    let (alice, bob, _) = here.friends("alice", "bob").await;
+    let cat = here.person("cat").await;
+    alice.befriend(&cat).await;
+    let group = alice.create_group("Chess").await;
+    alice.bring(&group, &bob).await;
+    let (bob_there, cat_there) = (bob.at(there), cat.at(there));
+    let (socket, cats) = (bob_there.socket().await, cat.socket().await);
+    until_seen(&cat_there, &cat, "ONLINE").await;
+    until_seen(&bob, &bob, "ONLINE").await;
+    let (mut told, mut named) = (watch(&socket), watch_named(&socket, &[&cat, &bob]));
+    let mut told_to_cat = watch(&cats);
+    assert_eq!(short(&told.next().await), "alice OFFLINE");
+    assert_eq!(short(&named.next().await), "bob ONLINE");
+    assert_eq!(short(&told_to_cat.next().await), "alice OFFLINE");
+    let mut events = socket.subscribe(EVERYTHING, json!({}));
+    events.until(|event| event["__typename"] == "CaughtUp").await;
+
+    alice.bring(&group, &cat).await;
+    assert_eq!(short(&told.next().await), "cat ONLINE");
+    assert_eq!(short(&named.next().await), "cat ONLINE");
+    // Also of Alice, whom she knows already.
+    while short(&told_to_cat.next().await) != "bob ONLINE" {}
+    // Bob has joined a moment ago, so that Alice may come first.
+    events.until(|event| event["user"]["id"] == cat.id.as_str() && event["status"] == "ONLINE").await;
+}
+
+story!(who_joins_a_group_is_told_of_at_once, |world| async {
+    let server = world.server_with(no_grace()).await;
+    join(&server, &server).await;
+});
+
+full_story!(who_joins_a_group_is_told_of_on_other_processes, |world| async {
+    let (a, b) = (world.server_with(no_grace()).await, world.server_with(no_grace()).await);
+    join(&a, &b).await;
+});
+
 full_story!(devices_on_two_processes_are_one_person, |world| async {
     let (a, b) = (world.server_with(no_grace()).await, world.server_with(no_grace()).await);
     let (alice, bob, _) = a.friends("alice", "bob").await;
@@ -691,6 +729,30 @@ full_story!(presence_comes_back_with_redis, |world| async {
     assert_eq!(seen(&bob, &carol).await["status"], "ONLINE");
     assert_eq!(seen(&bob, &alice).await["status"], "OFFLINE");
     assert!(socket.is_open());
+});
+
+full_story!(without_redis_is_told_what_a_process_knows, |world| async {
+    let mut redis = Redis::private(world).await;
+    let options = || no_grace().redis(redis.url());
+    let (a, b) = (world.server_with(options()).await, world.server_with(options()).await);
+    let (alice, bob, _) = a.friends("alice", "bob").await;
+    let carol = a.person("carol").await;
+    carol.befriend(&bob).await;
+    let (bob, carol) = (bob.at(&b), carol.at(&b));
+    let (_alice, _carol, socket) = (alice.socket().await, carol.socket().await, bob.socket().await);
+    until_seen(&bob, &alice, "ONLINE").await;
+    redis.kill().await;
+    let started = Instant::now();
+    let mut told = watch(&socket);
+    let mut first: Vec<String> = told.take(2).await.iter().map(short).collect();
+    first.sort();
+    assert_eq!(first, ["alice OFFLINE", "carol ONLINE"]);
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    // Longer than changes are on their way.
+    assert_eq!(told.try_next(Duration::from_millis(3500)).await, None);
+    redis.start().await;
+    assert_eq!(short(&within(PATIENCE * 2, "the truth", told.next()).await), "alice ONLINE");
+    assert_eq!(told.try_next(Duration::from_millis(1500)).await, None, "of carol it was the truth");
 });
 
 full_story!(who_died_while_redis_forgot_is_told_of, |world| async {
