@@ -105,21 +105,12 @@ pub async fn visible_by_name(app: &App, viewer: &Viewer, name: &Username) -> Res
     Ok(visible_rows(app, viewer, found.into_iter().collect()).await?.pop())
 }
 
-/// The person with a name, if the viewer finds them by it: themselves, friends, people in a group with them, and whoever
-/// wants to be discovered. Whom they know by other ways they see by id and not by name, so that a name tells a blocked
-/// or former friend no more than a stranger.
-pub(super) async fn find_by_name(app: &App, viewer: &Viewer, name: &Username) -> Result<Option<VisibleUser>, Error> {
-    let Some(row) = store::by_username(&app.db, name).await? else { return Ok(None) };
-    let (viewer_id, others) = (viewer.user_id(), [row.id]);
-    let found = row.id == viewer_id
-        || row.discoverable
-        || !store::friends_among(&app.db, viewer_id, &others).await?.is_empty()
-        || !store::sharing_group_among(&app.db, viewer_id, &others).await?.is_empty();
-    Ok(found.then_some(VisibleUser(row)))
-}
-
 /// Lets through whom the viewer may see.
-async fn visible_rows(app: &App, viewer: &Viewer, rows: Vec<Arc<user::Model>>) -> Result<Vec<VisibleUser>, Error> {
+pub(super) async fn visible_rows(
+    app: &App,
+    viewer: &Viewer,
+    rows: Vec<Arc<user::Model>>,
+) -> Result<Vec<VisibleUser>, Error> {
     seen_by(&app.db, viewer.user_id(), rows).await
 }
 

@@ -128,9 +128,9 @@ pub struct UserQuery;
 
 #[Object]
 impl UserQuery {
-    /// A person by exact username, in any case: the viewer, friends, people in a group with the viewer, and accounts
-    /// that opted in to discovery; null for the rest and for what is no username. Others whom the viewer knows, such as
-    /// former friends, are reached by `node(id)`. Rate limited together with `searchUsers`.
+    /// A person by exact username, in any case: the viewer, friends, people who share a conversation with the viewer,
+    /// people with whom there is an invite, and accounts that opted in to discovery; null for the rest and for what is
+    /// no username. Rate limited together with `searchUsers`.
     async fn user(
         &self,
         ctx: &Context<'_>,
@@ -165,5 +165,6 @@ async fn user(ctx: &Context<'_>, username: &str) -> Result<Option<User>, Error> 
     let app = app(ctx);
     app.rate_limits.check(Action::Discovery, &viewer.user_id().0.to_string()).await?;
     let Ok(username) = Username::parse(username) else { return Ok(None) };
-    Ok(access::find_by_name(app, &viewer, &username).await?.map(User::from))
+    let Some(row) = store::by_username(&app.db, &username).await? else { return Ok(None) };
+    Ok(access::visible_rows(app, &viewer, vec![row]).await?.pop().map(User::from))
 }

@@ -3,10 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use entity::{UserId, block, conversation, friendship, invite, member, user};
-use sea_orm::{
-    ColumnTrait, Condition, EntityTrait, ExprTrait, JoinType, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
-    RelationTrait,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, ExprTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait};
 
 use super::types::{Standing, Username, UsernamePrefix};
 use crate::{
@@ -138,7 +135,7 @@ async fn blocked_among(db: &Db, viewer_id: UserId, others: &[UserId]) -> Result<
     Ok(query.into_tuple().all(db.read()).await?)
 }
 
-pub(super) async fn friends_among(db: &Db, viewer_id: UserId, others: &[UserId]) -> Result<Vec<UserId>, Error> {
+async fn friends_among(db: &Db, viewer_id: UserId, others: &[UserId]) -> Result<Vec<UserId>, Error> {
     use friendship::{Column, Entity};
     let query = Entity::find().select_only().column(Column::FriendId);
     let query = query.filter(Column::UserId.eq(viewer_id)).filter(Column::FriendId.is_in(others.iter().copied()));
@@ -148,23 +145,6 @@ pub(super) async fn friends_among(db: &Db, viewer_id: UserId, others: &[UserId])
 async fn sharing_conversation_among(db: &Db, viewer_id: UserId, others: &[UserId]) -> Result<Vec<UserId>, Error> {
     use member::{Column, Entity};
     let mine = Entity::find().select_only().column(Column::ConversationId).filter(Column::UserId.eq(viewer_id));
-    let query = Entity::find()
-        .select_only()
-        .column(Column::UserId)
-        .distinct()
-        .filter(Column::UserId.is_in(others.iter().copied()))
-        .filter(Column::ConversationId.in_subquery(mine.into_query()));
-    Ok(query.into_tuple().all(db.read()).await?)
-}
-
-pub(super) async fn sharing_group_among(db: &Db, viewer_id: UserId, others: &[UserId]) -> Result<Vec<UserId>, Error> {
-    use member::{Column, Entity};
-    let mine = Entity::find()
-        .select_only()
-        .column(Column::ConversationId)
-        .join(JoinType::InnerJoin, member::Relation::Conversation.def())
-        .filter(Column::UserId.eq(viewer_id))
-        .filter(conversation::Column::Kind.eq(conversation::Kind::Group));
     let query = Entity::find()
         .select_only()
         .column(Column::UserId)

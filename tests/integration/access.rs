@@ -100,8 +100,8 @@ const ROWS: &[Row] = &[
         "query($invite: ID!) { nodes(ids: [$invite]) { id } }",
         [SIGN_IN, Nothing, Nothing, Nothing, Nothing, Allowed],
     ),
-    // Former friends, blocked or not, do not find each other by name.
-    ("Query.user", "{ user(username: \"alice\") { id } }", [SIGN_IN, Nothing, Nothing, Nothing, Allowed, Allowed]),
+    // Former friends, blocked or not, find each other by name: they share a conversation.
+    ("Query.user", "{ user(username: \"alice\") { id } }", [SIGN_IN, Nothing, Allowed, Allowed, Allowed, Allowed]),
     (
         "Query.searchUsers",
         "{ searchUsers(query: \"ali\") { nodes { id } } }",

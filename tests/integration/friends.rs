@@ -474,35 +474,6 @@ story!(strangers_are_found_only_when_they_want_to_be, |world| async {
         "friends see each other"
     );
     assert_eq!(found("shy").await, json!([{"username": "shy.open"}]), "search shows only who opted in");
-
-    // By name nobody is found who is only remembered: not a former friend, whatever ended it, nor who sent an invite.
-    let (blocker, inviter) = tokio::join!(server.person("blocker"), server.person("inviter"));
-    alice.befriend(&blocker).await;
-    shy.to_user("removeFriend", &alice).await.ok();
-    blocker.to_user("blockUser", &alice).await.ok();
-    inviter.invite(&alice).await.ok();
-    let node = "query($id: ID!) { node(id: $id) { id } }";
-    for known in [&shy, &blocker, &inviter] {
-        let by_name = alice.graphql(user, json!({"name": known.name})).await;
-        assert_eq!(by_name.text, missing.text, "{}", known.name);
-        assert_eq!(alice.ask(node, json!({"id": known.id})).await["node"]["id"], known.id.as_str(), "{}", known.name);
-    }
-    for (one, other) in [(&alice, &shy), (&blocker, &alice)] {
-        assert_eq!(
-            one.ask(user, json!({"name": other.name})).await["user"],
-            Value::Null,
-            "of both none finds the other"
-        );
-    }
-    // A group in common is a reason.
-    let group = inviter.create_group("The group").await;
-    inviter.befriend(&shy).await;
-    inviter.bring(&group, &shy).await;
-    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"]["id"], inviter.id.as_str());
-    shy.to_user("removeFriend", &inviter).await.ok();
-    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"]["id"], inviter.id.as_str());
-    shy.to_group("leaveGroup", &group).await.ok();
-    assert_eq!(shy.ask(user, json!({"name": inviter.name})).await["user"], Value::Null);
 });
 
 story!(a_username_belongs_to_one_person, |world| async {
