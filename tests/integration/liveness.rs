@@ -106,5 +106,10 @@ story!(who_answers_no_ping_is_taken_for_dead, |world| async {
     let ack = [&[0x81, u8::try_from(ack.len()).expect("is short")][..], ack].concat();
     let pings = [0x89, 0, 0x89, 0];
     assert_eq!(read, [&ack[..], &pings].concat(), "two pings, and no farewell to who is not there");
-    eventually("the dead one to be counted no more", async || (n_open().await == (1.0, 2.0)).then_some(())).await;
+    eventually("the dead one to be counted no more", async || {
+        // Reading answers: the other one must not die of our looking away.
+        alive.round_trip().await;
+        (n_open().await == (1.0, 2.0)).then_some(())
+    })
+    .await;
 });
