@@ -19,7 +19,7 @@ use crate::{
     db::{Db, Migrations},
     error::Error,
     graphql::{self, engine::Engine},
-    server,
+    rate_limits, server,
 };
 
 /// Something is wrong with the settings.
@@ -81,7 +81,7 @@ pub fn run() -> ExitCode {
     // Exits with 2 and a sentence by itself when an argument is wrong.
     let command = Cli::parse().command;
     let outcome = match command {
-        Command::Serve(config) => match config.validated() {
+        Command::Serve(config) => match with_known_limits(*config).and_then(Config::validated) {
             Ok(config) => on_runtime(serve(config)),
             Err(sentence) => {
                 eprintln!("kith: {sentence}");
@@ -99,6 +99,12 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// clap asks for the variables that it knows, and never sees a slip.
+fn with_known_limits(config: Config) -> Result<Config, String> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    rate_limits::unknown_setting(names).map_or(Ok(config), Err)
 }
 
 fn on_runtime(work: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {

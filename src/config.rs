@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::{Arg, Args, Command, ValueEnum, builder::TypedValueParser, error::ErrorKind};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use lettre::{AsyncSmtpTransport, Tokio1Executor, message::Mailbox};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -302,6 +302,7 @@ impl Config {
     pub fn validated(mut self) -> Result<Self, String> {
         let is_set = |secret: &SecretString| !secret.expose_secret().is_empty();
         self.server.allowed_origins.retain(|origin| !origin.is_empty());
+        self.server.trusted_proxies.retain(|network| *network != NO_NETWORK);
         self.storage.redis_url = self.storage.redis_url.filter(is_set);
         self.auth.jwt_secret = self.auth.jwt_secret.filter(is_set);
         self.mail.smtp_url = self.mail.smtp_url.filter(is_set);
@@ -378,9 +379,15 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Secret<T> {
     }
 }
 
+/// Stands for an empty value: nobody comes from there.
+const NO_NETWORK: IpNet = IpNet::V4(Ipv4Net::new_assert(std::net::Ipv4Addr::UNSPECIFIED, 32));
+
 /// An address is a network of its own.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let text = text.trim();
+    if text.is_empty() {
+        return Ok(NO_NETWORK);
+    }
     text.parse()
         .or_else(|_| text.parse::<IpAddr>().map(|address| address.to_canonical().into()))
         .map_err(|_| "expected an address or a network, e.g. 10.0.0.7 or 172.16.0.0/12".to_owned())
@@ -597,6 +604,7 @@ mod tests {
         let config =
             parse(&["--allowed-origins", "", "--redis-url", "", "--jwt-secret", "", "--trusted-documents", ""])
                 .expect("valid");
+        assert!(parse(&["--trusted-proxies", ""]).expect("valid").server.trusted_proxies.is_empty());
         assert!(config.documents.trusted.is_none());
         assert!(config.server.allowed_origins.is_empty());
         assert!(config.storage.redis_url.is_none() && config.auth.jwt_secret.is_none());

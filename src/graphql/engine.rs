@@ -358,7 +358,7 @@ impl Executed {
     /// Execution began and came to nothing.
     fn failed(error: Error, request_id: &str) -> Self {
         let error = async_graphql::Error::from(error).into_server_error(async_graphql::Pos::default());
-        let mut response = Response::from_errors(vec![ServerError { locations: Vec::new(), ..error }]);
+        let mut response = Response::from_errors(vec![error]);
         let retry_after = finish(&mut response, true, request_id);
         Self { response, began: true, retry_after, counted: Vec::new() }
     }
@@ -429,6 +429,8 @@ fn finish_error(error: &mut ServerError, began: bool, request_id: &str) -> Optio
             }
         }
     }
+    // The library's place of what has none.
+    error.locations.retain(|position| position.line > 0);
     error.message = tidy(std::mem::take(&mut error.message));
     retry_after
 }

@@ -234,6 +234,17 @@ impl clap::Args for Rules {
     }
 }
 
+/// What to say to an operator of a variable that looks like a limit and is none: a slip would leave a default in force.
+pub fn unknown_setting(variables: impl IntoIterator<Item = String>) -> Option<String> {
+    let is_unknown = |name: &String| {
+        name.starts_with("KITH_RATE_LIMIT_") && Action::ALL.into_iter().all(|action| action.setting() != name)
+    };
+    let name = variables.into_iter().find(is_unknown)?;
+    Some(format!(
+        "{name} is not a limit of this server: the README has a table of them, and so has `kith serve --help`"
+    ))
+}
+
 /// A value of a flag.
 #[derive(Clone)]
 struct Limit(Option<Rule>);
@@ -301,6 +312,14 @@ mod tests {
         {
             assert!(bad.parse::<Rule>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_does_not_exist_is_named() {
+        let unknown = |names: &[&str]| unknown_setting(names.iter().map(|name| (*name).to_owned()));
+        assert_eq!(unknown(&["PATH", "KITH_RATE_LIMITS", "KITH_RATE_LIMIT_SEND_MESSAGE"]), None);
+        let sentence = unknown(&["KITH_RATE_LIMIT_LOGIN", "HOME"]).expect("there is none");
+        assert!(sentence.starts_with("KITH_RATE_LIMIT_LOGIN is not"), "{sentence}");
     }
 
     #[derive(Parser)]

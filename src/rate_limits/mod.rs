@@ -26,7 +26,7 @@ use std::{
 use governor::clock::DefaultClock;
 use sha2::{Digest, Sha256};
 
-pub use self::action::{Action, Per, Rule, Rules};
+pub use self::action::{Action, Per, Rule, Rules, unknown_setting};
 use self::{ahead::Ahead, local::Local, shared::Shared};
 use crate::{
     config::{Config, Switch},

@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::{full_story, inputs, joined_story, schema, story, support::*};
+use crate::{full_story, inputs, joined_story, schema, sqlite_story, story, support::*};
 
 const SEND: &str = "
     mutation($input: SendMessageInput!) {
@@ -258,6 +258,7 @@ story!(a_session_has_so_many_subscriptions_and_no_more, |world| async {
         Heard::Error(errors) => {
             let expected = json!({"code": "RATE_LIMITED", "limit": 12, "retryAfter": 5});
             assert_eq!(errors[0]["extensions"], expected, "{errors}");
+            assert!(errors[0].get("locations").is_none(), "{errors}");
             assert!(errors[0]["message"].as_str().is_some_and(|message| message.contains("End some")), "{errors}");
         }
         heard => panic!("{heard:?}"),
@@ -278,6 +279,14 @@ story!(a_session_has_so_many_subscriptions_and_no_more, |world| async {
         matches!(heard, Heard::Next(_)).then_some(())
     })
     .await;
+});
+
+sqlite_story!(a_limit_that_does_not_exist_stops_the_start, |world| async {
+    let options = Options::default().set("KITH_RATE_LIMIT_LOGIN", "5/m");
+    let output = world.kith(&["serve"], options).await;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("KITH_RATE_LIMIT_LOGIN is not a limit"), "{said}");
 });
 
 story!(subscriptions_are_started_slowly, |world| async {
@@ -346,6 +355,7 @@ story!(an_address_has_so_many_connections_and_no_more, |world| async {
     let request = request.header("content-type", "application/json").header("x-forwarded-for", "203.0.113.7");
     let answer = Answer::read(request.body(body).send().await.expect("an answer")).await.expect("a whole one");
     assert_eq!((answer.status, answer.code()), (429, Some("RATE_LIMITED")), "{}", answer.text);
+    assert_eq!(answer.header("retry-after"), Some("5"));
     // Requests are not held, so they are not counted.
     for _ in 0..5 {
         let request = alice.post().header("content-type", "application/json").header("x-forwarded-for", "203.0.113.7");
