@@ -55,6 +55,20 @@ story!(the_urql_example_survives_a_storm, |world| async {
     survives_a_storm(world, "urql").await;
 });
 
+#[test]
+fn an_example_is_short_enough_to_be_read() {
+    for example in ["apollo", "urql"] {
+        let source = format!("{}/playground/examples/{example}/src", env!("CARGO_MANIFEST_DIR"));
+        let files = std::fs::read_dir(&source).expect("its source").map(|entry| entry.expect("an entry").path());
+        // What is in folders is generated.
+        let lines: usize = files
+            .filter(|path| path.is_file())
+            .map(|path| std::fs::read_to_string(path).expect("text").lines().count())
+            .sum();
+        assert!((50..150).contains(&lines), "{example} has {lines} lines");
+    }
+}
+
 story!(the_explorer_runs_a_query_and_a_subscription, |world| async {
     let server = world.server().await;
     run(reader_and_writer("explorer", &server).await).await;
@@ -63,6 +77,11 @@ story!(the_explorer_runs_a_query_and_a_subscription, |world| async {
 story!(two_people_meet_and_write_in_the_chat, |world| async {
     let server = world.server().await;
     run(browser("chat", &server)).await;
+});
+
+story!(the_chat_fetches_anew_what_was_too_much_to_be_replayed, |world| async {
+    let server = world.server().await;
+    run(reader_and_writer("resync", &server).await).await;
 });
 
 story!(no_screen_of_the_chat_is_closed_to_anybody, |world| async {

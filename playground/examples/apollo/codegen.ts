@@ -1,4 +1,4 @@
-// Types of every operation in src, and which types an interface or union of the schema has, for the cache.
+// Types of every operation in src.
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
 const config: CodegenConfig = {
@@ -11,7 +11,6 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: { scalars: { DateTime: 'string', ID: 'string' }, useTypeImports: true },
     },
-    'src/gql/possible-types.ts': { plugins: ['fragment-matcher'] },
   },
 };
 

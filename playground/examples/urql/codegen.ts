@@ -1,4 +1,4 @@
-// Types of every operation in src, and the schema for the normalised cache.
+// Types of every operation in src.
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
 const config: CodegenConfig = {
@@ -11,7 +11,6 @@ const config: CodegenConfig = {
       presetConfig: { fragmentMasking: false },
       config: { scalars: { DateTime: 'string', ID: 'string' }, useTypeImports: true },
     },
-    'src/gql/schema.json': { plugins: ['introspection'], config: { minify: true, descriptions: false } },
   },
 };
 

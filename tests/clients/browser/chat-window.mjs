@@ -21,12 +21,12 @@ export class Chat {
     await page.getByRole('navigation', { name: 'Places' }).waitFor();
   }
 
-  async logIn(url, username) {
+  async logIn(url, username, password = PASSWORD) {
     const { page } = this;
     await page.goto(url);
     await page.getByRole('tab', { name: 'Log in' }).click();
     await page.getByLabel('Username or email').fill(username);
-    await page.getByLabel('Password', { exact: true }).fill(PASSWORD);
+    await page.getByLabel('Password', { exact: true }).fill(password);
     await page.getByRole('button', { name: 'Log in', exact: true }).click();
     await page.getByRole('navigation', { name: 'Places' }).waitFor();
   }

@@ -53,10 +53,12 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
     url: httpUrl.href,
     preferGetMethod: false,
     requestPolicy: 'cache-first',
-    fetch: (address, options) => {
+    fetch: async (address, options) => {
       const limit = AbortSignal.timeout(ANSWER_LIMIT_MS);
       const signal = options?.signal ? AbortSignal.any([options.signal, limit]) : limit;
-      return fetch(address, { ...options, signal });
+      const response = await fetch(address, { ...options, signal });
+      connection.reached();
+      return response;
     },
     exchanges: [
       cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: mendGap, membership }),

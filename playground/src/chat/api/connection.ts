@@ -8,6 +8,7 @@ export type ConnectionState =
 export class Connection {
   #state: ConnectionState = { state: 'connecting' };
   #listeners = new Set<() => void>();
+  #tryNow = () => {};
 
   get = () => this.#state;
 
@@ -22,7 +23,12 @@ export class Connection {
     for (const listener of this.#listeners) listener();
   }
 
-  /** Waits, unless the network comes back or somebody looks at the page again. */
+  /** The server has answered something: no use in waiting longer. */
+  reached() {
+    this.#tryNow();
+  }
+
+  /** Waits, unless the network comes back, the server can be reached or somebody looks at the page again. */
   async waitToRetry(ms: number) {
     this.set({ state: 'offline', retryAt: Date.now() + ms });
     await new Promise<void>((resolve) => {
@@ -36,6 +42,7 @@ export class Connection {
       const timer = setTimeout(done, ms);
       addEventListener('online', done);
       document.addEventListener('visibilitychange', seen);
+      this.#tryNow = done;
     });
   }
 }

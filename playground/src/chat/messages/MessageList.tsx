@@ -3,7 +3,7 @@ import { useQuery } from 'urql';
 import type { ConversationItemFragment, MessageItemFragment } from '../../gql/graphql';
 import { Members } from '../api/cache';
 import { type Draft, useDrafts, useMe } from '../api';
-import { ArrowDownIcon, Button, EmptyState, Spinner } from '../ui';
+import { ArrowDownIcon, Button, EmptyState, Spinner, toast } from '../ui';
 import { useMessageActions } from './actions';
 import { Message } from './Message';
 import { type Reader } from './Readers';
@@ -16,8 +16,9 @@ import styles from './MessageList.module.css';
 const NEAR = 80;
 /** Messages of one person within this time stand together. */
 const TOGETHER_MS = 5 * 60_000;
-/** How many pages are fetched to show an old message, at most. */
-const MAX_PAGES_BACK = 100;
+/** On the way to an old message, pages of this size are fetched, and so many of them at most. */
+const PAGE_BACK = 100;
+const MAX_PAGES_BACK = 50;
 
 const dayName = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 
@@ -106,11 +107,11 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
   const show = useCallback(
     async (wanted: number) => {
       for (let page = 0; page < MAX_PAGES_BACK && (latest.current[0]?.sequence ?? 0) > wanted; page++) {
-        if (!(await loadOlder())) break;
+        if (!(await loadOlder(PAGE_BACK))) break;
         await new Promise(requestAnimationFrame);
       }
       const message = latest.current.find(({ sequence }) => sequence === wanted);
-      if (!message) return;
+      if (!message) return toast('That message is too far back to be shown from here.');
       setShown(message.id);
       const element = document.getElementById(message.id);
       element?.scrollIntoView({ block: 'center' });

@@ -5,10 +5,10 @@ import type { ConversationQuery } from '../../gql/graphql';
 import { useKith } from '../api';
 
 const CONVERSATION = graphql(`
-  query Conversation($id: ID!, $before: String) {
+  query Conversation($id: ID!, $before: String, $last: Int = 40) {
     conversation(id: $id) {
       ...ConversationItem
-      messages(last: 40, before: $before) {
+      messages(last: $last, before: $before) {
         edges {
           cursor
           node {
@@ -44,12 +44,12 @@ export function useConversation(id: string) {
 
   const underWay = useRef<Promise<boolean> | null>(null);
   /** Asks for the page before the oldest message here; whether there was one. */
-  const loadOlder = useCallback(() => {
+  const loadOlder = useCallback((last?: number) => {
     underWay.current ??= (async () => {
       const { hasOlder, cursor } = latest.current;
       if (!hasOlder || !cursor) return false;
       setLoadingOlder(true);
-      const result = await client.query(CONVERSATION, { id, before: cursor }).toPromise();
+      const result = await client.query(CONVERSATION, { id, before: cursor, last }).toPromise();
       setLoadingOlder(false);
       return !result.error;
     })().finally(() => (underWay.current = null));
