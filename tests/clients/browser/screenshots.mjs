@@ -25,6 +25,8 @@ await drive(async ({ open }) => {
   await ada.message('See you on Sunday?').waitFor();
   await ada.write('Half past nine, at the gate.');
   await ada.message('Half past nine, at the gate.').waitFor();
+  // What is looked at is read, a moment later.
+  await wide.getByRole('row', { name: 'Grace Hopper' }).getByText('unread').waitFor({ state: 'detached' });
   await people.grace.mutate('setTyping', { conversationId: direct, typing: true }, '');
   await ada.pane('Grace Hopper').getByText('Grace Hopper is typing…').waitFor();
   await take(wide, 'chat');
