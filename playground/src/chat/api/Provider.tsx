@@ -8,18 +8,21 @@ const Context = createContext<Kith | null>(null);
 /** Everything below speaks to the server as this person. */
 export function KithProvider({ account, children }: { account: Account; children: ReactNode }) {
   const [kith, setKith] = useState<Kith | null>(null);
-  const [generation, setGeneration] = useState(0);
+  const [beginning, setBeginning] = useState<{ after: string | null }>({ after: null });
 
   useEffect(() => {
-    const made = createKith(
-      account,
-      () => setGeneration((generation) => generation + 1),
-      () => forget(account.id),
-    );
-    setKith(made);
-    return () => made.close();
+    let isOver = false;
+    const resync = (after: string | null) => setBeginning({ after });
+    const made = createKith({ account, after: beginning.after, resync, signedOut: () => forget(account.id) });
+    void made.ready.then(() => {
+      if (!isOver) setKith(made);
+    });
+    return () => {
+      isOver = true;
+      made.close();
+    };
     // The tokens of an account change, and nothing begins anew for that.
-  }, [account.id, generation]);
+  }, [account.id, beginning]);
 
   if (!kith || kith.account.id !== account.id) return null;
   return (

@@ -1,7 +1,7 @@
 // What is known here of the server's graph, kept true by answers and events.
 import { type Cache, type CacheExchangeOpts, cacheExchange, type UpdateResolver } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
-import type { EventsSubscription, MessageItemFragment, MissedMessagesQuery, SendMessageMutation } from '../../gql/graphql';
+import type { EventsSubscription, MessageItemFragment, MissedMessagesQuery, SendMessageMutation, UpdateProfileInput } from '../../gql/graphql';
 import schema from '../../gql/schema.json';
 import { graphql } from '../../gql';
 import { optimistic } from './optimistic';
@@ -13,13 +13,7 @@ export const Members = graphql(`
       members(first: 100) {
         totalCount
         edges {
-          role
-          joinedAt
-          lastReadSequence
-          lastReadAt
-          node {
-            ...UserItem
-          }
+          ...MemberItem
         }
         pageInfo {
           hasNextPage
@@ -91,7 +85,6 @@ export function cacheFor(heard: Heard) {
     resolvers: {
       DirectConversation: pages,
       Group: pages,
-      Message: { readBy: relayPagination() },
       Query: { searchUsers: relayPagination(), searchMessages: relayPagination() },
       Viewer: {
         friends: relayPagination(),
@@ -109,6 +102,10 @@ export function cacheFor(heard: Heard) {
           const edge = (result as SendMessageMutation).sendMessage.messageEdge;
           if (edge) append(edge.node, cache, heard.gap);
         },
+        updateProfile: (_result, { input }, cache) => {
+          // With the switch the others' read positions come or go, and only a new question shows which.
+          if ((input as UpdateProfileInput).readReceipts !== undefined) forgetMembers(cache);
+        },
       },
       Subscription: {
         events: (result, _variables, cache) => apply((result as EventsSubscription).events.event, cache, heard),
@@ -123,7 +120,11 @@ function apply(event: Event, cache: Cache, heard: Heard): void {
   switch (event.__typename) {
     case 'MessageEvent': {
       // Whatever else shows the message finds it in the cache, under its id. Only where it stands is to be said.
-      if (event.type === 'ADDED') append(event.messageEdge.node, cache, heard.gap);
+      if (event.type !== 'ADDED') return;
+      const { node } = event.messageEdge;
+      append(node, cache, heard.gap);
+      // To write is to have read: nobody says so in another event.
+      moveReadPosition({ conversationId: node.conversation.id, user: node.sender, sequence: node.sequence, readAt: node.createdAt }, cache);
       return;
     }
     case 'ReadReceipt':
@@ -152,13 +153,16 @@ function apply(event: Event, cache: Cache, heard: Heard): void {
       heard.membership(event.conversationId);
       return;
     case 'FriendshipChanged':
-      forget(cache, viewer(cache), 'friends', 'blockedUsers');
+      // Who is blocked has no invites any more that the viewer sees.
+      forget(cache, viewer(cache), 'friends', 'blockedUsers', 'invites');
       forget(cache, { __typename: 'User', id: event.user.id }, 'conversation');
+      // Read positions that moved while the conversation was closed are told by nothing else.
+      forgetMembers(cache);
       return;
     case 'CaughtUp':
     case 'Heartbeat':
     case 'ResyncRequired':
-      // Of the stream itself: `live` reads them.
+      // Of the stream itself, and read where it is heard.
       return;
     default:
       // A newer server may say more: see the union's description.
@@ -176,6 +180,12 @@ function forget(cache: Cache, entity: Parameters<Cache['inspectFields']>[0], ...
   for (const { fieldName, arguments: given } of cache.inspectFields(entity)) {
     if (names.includes(fieldName)) cache.invalidate(entity, fieldName, given ?? undefined);
   }
+}
+
+/** Lets the members of every conversation be asked for again where they are shown. */
+function forgetMembers(cache: Cache) {
+  for (const { fieldName, fieldKey } of cache.inspectFields('Query'))
+    if (fieldName === 'conversation') forget(cache, cache.resolve('Query', fieldKey) as string | null, 'members');
 }
 
 /** The stored pages of a list, with the keys of what is on them. */
@@ -234,7 +244,7 @@ function remove(conversationId: string, cache: Cache) {
   }
 }
 
-function moveReadPosition(receipt: Of<'ReadReceipt'>, cache: Cache) {
+function moveReadPosition(receipt: Pick<Of<'ReadReceipt'>, 'conversationId' | 'sequence' | 'readAt'> & { user: { id: string } }, cache: Cache) {
   cache.updateQuery({ query: Members, variables: { id: receipt.conversationId } }, (data) => {
     const members = data?.conversation?.members;
     if (!members) return data;

@@ -11,6 +11,7 @@ import { inOrder } from './inOrder';
 import { Membership, MissedMessages, NewestMessages } from './documents';
 import { forward, listen } from './live';
 import { Outbox } from './outbox';
+import { Shown } from './refetch';
 import { openSocket } from './socket';
 import { Typists } from './typists';
 
@@ -23,6 +24,8 @@ export interface Kith {
   connection: Connection;
   outbox: Outbox;
   typists: Typists;
+  /** When the stream of events has begun, or will not soon. */
+  ready: Promise<void>;
   close(): void;
 }
 
@@ -31,21 +34,43 @@ const GAP_PATIENCE_MS = 300;
 /** So many pages at most are fetched to close a gap. */
 const MOST_PAGES = 50;
 
-/** `fetchAnew` throws everything that is cached away, by making another one of these. */
-export function createKith(account: Account, fetchAnew: () => void, signedOut: () => void): Kith {
+/** So long is waited for the stream of events to begin before anything is asked. */
+const STREAM_PATIENCE_MS = 1_500;
+
+export interface Beginning {
+  account: Account;
+  /** Where the stream of events goes on. */
+  after: string | null;
+  /** Throws everything that is cached away, by making another one of these. */
+  resync(after: string | null): void;
+  signedOut(): void;
+}
+
+export function createKith({ account, after, resync, signedOut }: Beginning): Kith {
   const connection = new Connection();
   const typists = new Typists();
   const socket = openSocket(account.id, connection, signedOut);
+  // Else it would be found out by a ping, seconds later.
+  const offline = () => socket.terminate();
+  addEventListener('offline', offline);
+  const shown = new Shown();
+  // The newest message that is known of each conversation in which some are missing before it.
+  const gaps = new Map<string, number>();
   // Asks for what is missing, unless it has come by itself meanwhile.
-  const mendGap = ({ conversation: { id }, sequence }: MessageItemFragment) =>
-    setTimeout(async () => {
-      for (let pages = 0; pages < MOST_PAGES; pages++) {
-        const edges = client.readQuery(NewestMessages, { id })?.data?.conversation?.messages.edges ?? [];
-        const newest = [...edges].sort((one, other) => one.node.sequence - other.node.sequence).at(-1);
-        if (!newest || newest.node.sequence >= sequence) return;
-        await client.query(MissedMessages, { id, after: newest.cursor }, { requestPolicy: 'network-only' }).toPromise();
-      }
-    }, GAP_PATIENCE_MS);
+  const mendGap = ({ conversation: { id }, sequence }: MessageItemFragment) => {
+    const isUnderWay = gaps.has(id);
+    gaps.set(id, Math.max(gaps.get(id) ?? 0, sequence));
+    if (!isUnderWay) setTimeout(() => void closeGap(id).finally(() => gaps.delete(id)), GAP_PATIENCE_MS);
+  };
+  async function closeGap(id: string) {
+    for (let pages = 0, known = 0; pages < MOST_PAGES; pages++) {
+      const edges = client.readQuery(NewestMessages, { id })?.data?.conversation?.messages.edges ?? [];
+      const newest = [...edges].sort((one, other) => one.node.sequence - other.node.sequence).at(-1);
+      if (!newest || newest.node.sequence >= gaps.get(id)! || newest.node.sequence === known) return;
+      known = newest.node.sequence;
+      await client.query(MissedMessages, { id, after: newest.cursor }, { requestPolicy: 'network-only' }).toPromise();
+    }
+  }
   // Later: it is asked for while the cache applies an event, and the cache cannot be entered twice.
   const membership = (id: string) =>
     setTimeout(() => void client.query(Membership, { id }, { requestPolicy: 'network-only' }).toPromise());
@@ -61,13 +86,15 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
       return response;
     },
     exchanges: [
+      shown.exchange,
       cacheFor({ typing: ({ conversationId, user, typing }) => typists.heard(conversationId, user, typing), gap: mendGap, membership }),
       retryExchange({
         initialDelayMs: 500,
         maxDelayMs: 15_000,
         maxNumberAttempts: Infinity,
         // What changes something is repeated by who asked for it.
-        retryIf: ({ networkError }, { kind }) => kind === 'query' && !!networkError,
+        retryIf: ({ networkError, graphQLErrors: [first] }, { kind }) =>
+          kind === 'query' && (!!networkError || first?.extensions.code === 'UNAVAILABLE'),
       }),
       inOrder,
       authExchange(async (utils) => {
@@ -89,17 +116,36 @@ export function createKith(account: Account, fetchAnew: () => void, signedOut: (
     ],
   });
   const outbox = new Outbox(account.id, client, connection);
-  const stop = listen(client, fetchAnew);
+  let isReady = false;
+  let isAsked = false;
+  let stop = () => {};
+  const ready = new Promise<void>((resolve) => {
+    const impatient = setTimeout(() => {
+      isAsked = true;
+      resolve();
+    }, STREAM_PATIENCE_MS);
+    const caughtUp = () => {
+      if (isReady) return;
+      isReady = true;
+      clearTimeout(impatient);
+      // What was asked before may lack what happened since.
+      if (isAsked) shown.fetchAgain(client);
+      resolve();
+    };
+    stop = listen(client, { after, resync, caughtUp });
+  });
   return {
     account,
     client,
     connection,
     outbox,
     typists,
+    ready,
     close: () => {
       stop();
       outbox.close();
       typists.close();
+      removeEventListener('offline', offline);
       void socket.dispose();
     },
   };

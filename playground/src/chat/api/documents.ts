@@ -75,6 +75,19 @@ export const ConversationItem = graphql(`
   }
 `);
 
+/** Members and how far they have read: one list, wherever it is shown. */
+export const MemberItem = graphql(`
+  fragment MemberItem on MemberEdge {
+    role
+    joinedAt
+    lastReadSequence
+    lastReadAt
+    node {
+      ...UserItem
+    }
+  }
+`);
+
 export const InviteItem = graphql(`
   fragment InviteItem on Invite {
     id
@@ -102,7 +115,6 @@ export const Events = graphql(`
   subscription Events($after: String) {
     events(after: $after) {
       cursor
-      occurredAt
       event {
         __typename
         ... on MessageEvent {
@@ -153,13 +165,7 @@ export const Events = graphql(`
         ... on MemberChanged {
           conversationId
           memberEdge {
-            role
-            joinedAt
-            lastReadSequence
-            lastReadAt
-            node {
-              ...UserItem
-            }
+            ...MemberItem
           }
         }
         ... on MemberRemoved {
@@ -194,7 +200,6 @@ export const SendMessage = graphql(`
           ...MessageItem
         }
       }
-      replayed
       userErrors {
         code
         message

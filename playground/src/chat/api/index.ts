@@ -1,5 +1,4 @@
 // How the pages speak to the server. Questions and changes go by urql's own hooks.
-export { ConversationItem, InviteItem, MessageItem, UserItem } from './documents';
 export { KithProvider, useConnection, useDrafts, useKith, useMe, useTypists } from './Provider';
 export type { Draft } from './outbox';
-export { conversationHash, navigate, useRoute, type Route } from './route';
+export { conversationHash, navigate, searchHash, useRoute, type Route } from './route';

@@ -1,5 +1,8 @@
 // The one subscription of the app, `events`: after every cut it goes on where it was. What the events say is applied by
 // the cache.
+//
+// What is fetched before the stream has begun may lack what happened in between: so it begins first. `caughtUp` is told
+// then.
 import type { Client as Socket } from 'graphql-ws';
 import type { Client, CombinedError, ExecutionResult, SubscriptionForwarder } from 'urql';
 import { onEnd, pipe, subscribe } from 'wonka';
@@ -20,34 +23,36 @@ export function forward(socket: Socket, { query = '', variables: given }: Parame
       let silence: ReturnType<typeof setTimeout> | undefined;
       const heard = () => {
         clearTimeout(silence);
-        silence = setTimeout(() => {
-          socket.terminate();
-          heard();
-        }, SILENCE_LIMIT_MS);
+        silence = setTimeout(() => socket.terminate(), SILENCE_LIMIT_MS);
       };
-      heard();
+      const stopTiming = [socket.on('connected', heard), socket.on('closed', () => clearTimeout(silence))];
+      const over = () => {
+        clearTimeout(silence);
+        for (const stop of stopTiming) stop();
+      };
       const unsubscribe = socket.subscribe(
         { query, variables },
         {
           next: (result) => {
             heard();
+            // Before it is applied, which may wait for answers: what is held is in the memory of this page and not lost.
             const cursor = (result.data as Partial<EventsSubscription> | null)?.events?.cursor;
             if (cursor) variables.after = cursor;
             sink.next(result as ExecutionResult);
           },
           error: (error) => {
-            clearTimeout(silence);
+            over();
             sink.error(error as Error);
           },
           complete: () => {
-            clearTimeout(silence);
+            over();
             sink.complete();
           },
         },
       );
       return {
         unsubscribe: () => {
-          clearTimeout(silence);
+          over();
           unsubscribe();
         },
       };
@@ -55,9 +60,17 @@ export function forward(socket: Socket, { query = '', variables: given }: Parame
   };
 }
 
+export interface Listening {
+  /** Where to go on, if that is known. */
+  after: string | null;
+  /** Everything is to be fetched anew, and heard from here on. */
+  resync(after: string | null): void;
+  /** Nothing is missed that happens from now on. */
+  caughtUp(): void;
+}
+
 /** Listens until the function that it returns is called, going on after an end that the socket does not mend. */
-export function listen(client: Client, fetchAnew: () => void): () => void {
-  let after: string | null = null;
+export function listen(client: Client, { after, resync, caughtUp }: Listening): () => void {
   let again: ReturnType<typeof setTimeout> | undefined;
   let unsubscribe = () => {};
   let isOver = false;
@@ -67,7 +80,7 @@ export function listen(client: Client, fetchAnew: () => void): () => void {
     unsubscribe();
     clearTimeout(again);
     // A cursor that the server does not know leads nowhere: then everything is fetched anew.
-    if (error?.graphQLErrors.some(({ extensions }) => extensions?.code === 'BAD_USER_INPUT')) return fetchAnew();
+    if (error?.graphQLErrors.some(({ extensions }) => extensions?.code === 'BAD_USER_INPUT')) return resync(null);
     again = setTimeout(begin, PAUSE_MS * (1 + Math.random()));
   }
 
@@ -79,7 +92,8 @@ export function listen(client: Client, fetchAnew: () => void): () => void {
         if (error) return end(error);
         if (!data) return;
         after = data.events.cursor;
-        if (data.events.event.__typename === 'ResyncRequired') fetchAnew();
+        if (data.events.event.__typename === 'ResyncRequired') resync(after);
+        if (data.events.event.__typename === 'CaughtUp') caughtUp();
       }),
     ));
   }

@@ -1,26 +1,20 @@
 // What a change will most likely come to, shown until the server has said so, and taken back where it refuses.
 import type { Cache, OptimisticMutationConfig } from '@urql/exchange-graphcache';
+import type { AddReactionMutationVariables, DeleteMessageMutationVariables, EditMessageMutationVariables, MarkReadMutationVariables, ReactionInput } from '../../gql/graphql';
 
 export const optimistic: OptimisticMutationConfig = {
-  editMessage: ({ input }: Given<{ messageId: string; body: string }>) =>
+  editMessage: ({ input }: EditMessageMutationVariables) =>
     changed({ id: input.messageId, body: input.body, editedAt: new Date().toISOString() }),
-  deleteMessage: ({ input }: Given<{ messageId: string }>) =>
+  deleteMessage: ({ input }: DeleteMessageMutationVariables) =>
     changed({ id: input.messageId, body: null, deletedAt: new Date().toISOString(), reactions: [] }),
-  addReaction: ({ input }: Given<Reaction>, cache) => react(input, cache, true),
-  removeReaction: ({ input }: Given<Reaction>, cache) => react(input, cache, false),
-  markRead: ({ input }: Given<{ conversationId: string }>, cache) => {
+  addReaction: ({ input }: AddReactionMutationVariables, cache) => react(input, cache, true),
+  removeReaction: ({ input }: AddReactionMutationVariables, cache) => react(input, cache, false),
+  markRead: ({ input }: MarkReadMutationVariables, cache) => {
     const id = input.conversationId;
     const __typename = cache.resolve({ __typename: 'Group', id }, 'id') ? 'Group' : 'DirectConversation';
     return { __typename: 'MarkReadPayload', conversation: { __typename, id, unreadCount: 0 }, userErrors: [] };
   },
 };
-
-type Given<Input> = { input: Input };
-
-interface Reaction {
-  messageId: string;
-  emoji: string;
-}
 
 const changed = (node: { id: string; [field: string]: unknown }) => ({
   __typename: 'MessagePayload',
@@ -28,7 +22,7 @@ const changed = (node: { id: string; [field: string]: unknown }) => ({
   userErrors: [],
 });
 
-function react({ messageId, emoji }: Reaction, cache: Cache, isOn: boolean) {
+function react({ messageId, emoji }: ReactionInput, cache: Cache, isOn: boolean) {
   const keys = (cache.resolve({ __typename: 'Message', id: messageId }, 'reactions') as string[] | null) ?? [];
   const reactions = keys.map((key) => ({
     __typename: 'ReactionCount',

@@ -20,6 +20,9 @@ export interface Draft {
   refusal?: string;
 }
 
+/** What the storage does not take. It lasts as long as the page. */
+const unstored = new Map<string, string>();
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 15_000;
 const NOTHING: readonly Draft[] = [];
@@ -42,6 +45,7 @@ export class Outbox {
     this.#stopListening = connection.subscribe(() => {
       if (connection.get().state === 'online') this.#wakeAll();
     });
+    addEventListener('online', this.#wakeAll);
     for (const conversationId of this.#drafts.keys()) void this.#work(conversationId);
   }
 
@@ -53,7 +57,7 @@ export class Outbox {
   of = (conversationId: string) => this.#drafts.get(conversationId) ?? NOTHING;
 
   send({ conversationId, body, replyToId, after }: Pick<Draft, 'conversationId' | 'body' | 'replyToId' | 'after'>) {
-    const draft = { key: crypto.randomUUID(), conversationId, body, replyToId, after, writtenAt: new Date().toISOString() };
+    const draft = { key: newKey(), conversationId, body, replyToId, after, writtenAt: new Date().toISOString() };
     this.#set(conversationId, [...this.of(conversationId), draft]);
     void this.#work(conversationId);
   }
@@ -71,6 +75,7 @@ export class Outbox {
   close() {
     this.#isClosed = true;
     this.#stopListening();
+    removeEventListener('online', this.#wakeAll);
     this.#wakeAll();
   }
 
@@ -119,38 +124,70 @@ export class Outbox {
     });
   }
 
-  #wakeAll() {
+  #wakeAll = () => {
     for (const wake of [...this.#wake]) wake();
-  }
+  };
 
   #set(conversationId: string, drafts: readonly Draft[]) {
     const keys = new Set(drafts.map(({ key }) => key));
-    try {
-      for (const { key } of this.of(conversationId)) if (!keys.has(key)) localStorage.removeItem(this.#prefix + key);
-      for (const draft of drafts) localStorage.setItem(this.#prefix + draft.key, JSON.stringify(draft));
-    } catch {
-      // Storage is forbidden or full; then they last as long as the page.
-    }
+    for (const { key } of this.of(conversationId)) if (!keys.has(key)) remove(this.#prefix + key);
+    for (const draft of drafts) store(this.#prefix + draft.key, JSON.stringify(draft));
     if (drafts.length) this.#drafts.set(conversationId, drafts);
     else this.#drafts.delete(conversationId);
     for (const listener of this.#listeners) listener();
   }
 
   #restore() {
-    try {
-      const stored = Object.keys(localStorage)
-        .filter((key) => key.startsWith(this.#prefix))
-        .map((key) => JSON.parse(localStorage.getItem(key)!) as Draft)
-        .sort((one, other) => one.writtenAt.localeCompare(other.writtenAt));
-      for (const draft of stored) {
-        // It may have been under way when the page was left.
-        const known = { ...draft, wasTried: true };
-        this.#drafts.set(draft.conversationId, [...this.of(draft.conversationId), known]);
-      }
-    } catch {
-      // Nothing that we wrote.
+    const drafts = stored(this.#prefix).sort((one, other) => one.writtenAt.localeCompare(other.writtenAt));
+    for (const draft of drafts) {
+      // It may have been under way when the page was left.
+      const known = { ...draft, wasTried: true };
+      this.#drafts.set(draft.conversationId, [...this.of(draft.conversationId), known]);
     }
   }
+}
+
+function store(key: string, text: string) {
+  try {
+    localStorage.setItem(key, text);
+    unstored.delete(key);
+  } catch {
+    // Storage is forbidden or full.
+    unstored.set(key, text);
+  }
+}
+
+function remove(key: string) {
+  unstored.delete(key);
+  try {
+    localStorage.removeItem(key);
+  } catch {
+    // Then it is not there.
+  }
+}
+
+function stored(prefix: string) {
+  const texts = new Map(unstored);
+  try {
+    for (const key of Object.keys(localStorage)) texts.set(key, localStorage.getItem(key) ?? '');
+  } catch {
+    // Storage is forbidden.
+  }
+  return [...texts].filter(([key]) => key.startsWith(prefix)).flatMap(([, text]) => parsed(text));
+}
+
+function parsed(text: string): Draft[] {
+  try {
+    return [JSON.parse(text) as Draft];
+  } catch {
+    // Nothing that we wrote.
+    return [];
+  }
+}
+
+/** An idempotency key. `randomUUID` is there only where the page came by HTTPS or from this very machine. */
+function newKey() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 /** What says that trying again may help. */

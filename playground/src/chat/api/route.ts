@@ -1,4 +1,5 @@
-// Which screen a window shows is in the fragment of its address: `#/c/conv_…`, `#/c/conv_…/12`, `#/people`.
+// Which screen a window shows is in the fragment of its address: `#/c/conv_…`, `#/c/conv_…/12`, `#/c/conv_…/about`,
+// `#/people`, `#/search/conv_…/words`.
 import { useSyncExternalStore } from 'react';
 
 export interface Route {
@@ -8,6 +9,10 @@ export interface Route {
   id: string;
   /** In a conversation: the message to show. */
   sequence: number | null;
+  /** In a conversation: what is about it is shown, too. */
+  isAbout: boolean;
+  /** In a search: what is looked for. */
+  text: string;
 }
 
 export function navigate(to: string) {
@@ -15,15 +20,17 @@ export function navigate(to: string) {
   if (location.hash !== hash) location.hash = hash;
 }
 
+export const searchHash = (conversationId: string, text = '') => `#/search/${encodeURIComponent(conversationId)}${text ? `/${encodeURIComponent(text)}` : ''}`;
+
 export const conversationHash = (id: string, sequence?: number) => `#/c/${encodeURIComponent(id)}${sequence ? `/${sequence}` : ''}`;
 
 const PAGES: readonly string[] = ['c', 'people', 'settings', 'search'] satisfies Route['page'][];
 
 export function useRoute(): Route {
   const hash = useSyncExternalStore(subscribe, () => location.hash);
-  const [, page = '', id = '', sequence = ''] = hash.split('/');
-  if (!PAGES.includes(page)) return { page: '', id: '', sequence: null };
-  return { page: page as Route['page'], id: decode(id), sequence: Number.parseInt(sequence, 10) || null };
+  const [, page = '', id = '', detail = ''] = hash.split('/');
+  if (!PAGES.includes(page)) return { page: '', id: '', sequence: null, isAbout: false, text: '' };
+  return { page: page as Route['page'], id: decode(id), sequence: Number.parseInt(detail, 10) || null, isAbout: detail === 'about', text: decode(detail) };
 }
 
 function decode(text: string) {

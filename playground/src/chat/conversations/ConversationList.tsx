@@ -1,11 +1,11 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { GridList, GridListItem, GridListLoadMoreItem } from 'react-aria-components';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
 import type { ConversationItemFragment } from '../../gql/graphql';
 import { conversationHash, navigate, useDrafts, useMe, useTypists } from '../api';
 import { CreateGroup } from '../groups';
-import { Avatar, ButtonLink, ChatIcon, CountBadge, EmptyState, IconButton, Menu, MenuItem, PeopleIcon, PersonAddIcon, PlusIcon, RelativeTime, SkeletonRows, Spinner, Trouble } from '../ui';
+import { Avatar, ButtonLink, ChatIcon, CountBadge, EmptyState, IconButton, classes, Menu, MenuItem, PeopleIcon, PersonAddIcon, PlusIcon, RelativeTime, SkeletonRows, Spinner, Trouble, usePages, useSettled } from '../ui';
 import { inWords } from '../messages/typing';
 import { avatarOf, titleOf } from './names';
 import styles from './ConversationList.module.css';
@@ -27,20 +27,34 @@ const CONVERSATIONS = graphql(`
   }
 `);
 
-/** How many messages are unread in the conversations that are listed. */
+const UNREAD = graphql(`
+  query Unread {
+    viewer {
+      id
+      unreadCount
+    }
+  }
+`);
+
+/** How many messages are unread. Those that are listed are counted here; of the others the server knows. */
 export function useUnread() {
   const [{ data }] = useQuery({ query: CONVERSATIONS, variables: {} });
-  return data?.viewer?.conversations.nodes.reduce((sum, { unreadCount }) => sum + unreadCount, 0) ?? 0;
+  const listed = data?.viewer?.conversations;
+  const count = listed?.nodes.reduce((sum, { unreadCount }) => sum + unreadCount, 0) ?? 0;
+  const hasMore = listed?.pageInfo.hasNextPage ?? false;
+  const settled = useSettled(count);
+  const [{ data: all }, refetch] = useQuery({ query: UNREAD, pause: !hasMore, requestPolicy: 'network-only' });
+  useEffect(() => {
+    if (hasMore) refetch({ requestPolicy: 'network-only' });
+  }, [settled, hasMore, refetch]);
+  return hasMore ? (all?.viewer?.unreadCount ?? count) : count;
 }
 
 export function ConversationList({ selected }: { selected: string }) {
-  const [{ data, fetching, error }, refresh] = useQuery({ query: CONVERSATIONS, variables: {} });
-  const [after, setAfter] = useState<string | null>(null);
-  const [more] = useQuery({ query: CONVERSATIONS, variables: { after }, pause: after === null });
+  const { edges, error, isFetching, hasMore, showMore, refetch } = usePages(CONVERSATIONS, {}, ({ viewer }) => viewer && { ...viewer.conversations, edges: viewer.conversations.nodes });
   const [isCreating, setCreating] = useState(false);
-  const conversations = data?.viewer?.conversations;
   // Activity moves them while they are listed; where one stands follows from that.
-  const sorted = [...(conversations?.nodes ?? [])].sort((one, other) => other.lastActivityAt.localeCompare(one.lastActivityAt));
+  const sorted = [...(edges ?? [])].sort((one, other) => other.lastActivityAt.localeCompare(one.lastActivityAt));
 
   return (
     <section aria-label="Conversations" className={styles.section}>
@@ -51,37 +65,31 @@ export function ConversationList({ selected }: { selected: string }) {
           <MenuItem label="New group" icon={<PeopleIcon />} onAction={() => setCreating(true)} />
         </Menu>
       </header>
-      {!conversations && fetching && <SkeletonRows count={6} label="Loading the conversations" />}
-      {!conversations && error && <Trouble message="The conversations could not be loaded." onRetry={() => refresh({ requestPolicy: 'network-only' })} />}
-      {conversations && sorted.length === 0 && (
+      {!edges && !error && <SkeletonRows count={6} label="Loading the conversations" />}
+      {error && <Trouble message="The conversations could not be loaded." onRetry={refetch} />}
+      {edges && sorted.length === 0 && (
         <EmptyState title="No conversations yet" icon={<ChatIcon size={28} />} action={<ButtonLink kind="primary" href="#/people">Find people</ButtonLink>}>
           Invite somebody you know. When they accept, your conversation is here.
         </EmptyState>
       )}
-      {conversations && sorted.length > 0 && (
+      {sorted.length > 0 && (
         <GridList
           aria-label="Conversations"
           className={styles.list ?? ''}
-          selectionMode="single"
-          selectionBehavior="replace"
-          disallowEmptySelection
-          selectedKeys={selected ? [selected] : []}
-          onAction={(key) => navigate(conversationHash(String(key)))}
-          onSelectionChange={(keys) => {
-            if (keys !== 'all') for (const key of keys) navigate(conversationHash(String(key)));
-          }}
         >
           {sorted.map((conversation) => (
-            <GridListItem key={conversation.id} id={conversation.id} textValue={titleOf(conversation)} className={styles.item ?? ''}>
-              <Row conversation={conversation} />
+            <GridListItem
+              key={conversation.id}
+              id={conversation.id}
+              href={conversationHash(conversation.id)}
+              textValue={titleOf(conversation)}
+              className={classes(styles.item, conversation.id === selected && styles.selected)}
+            >
+              <Row conversation={conversation} isSelected={conversation.id === selected} />
             </GridListItem>
           ))}
-          {conversations.pageInfo.hasNextPage && (
-            <GridListLoadMoreItem
-              className={styles.more ?? ''}
-              isLoading={more.fetching}
-              onLoadMore={() => setAfter(conversations.pageInfo.endCursor)}
-            >
+          {hasMore && (
+            <GridListLoadMoreItem className={styles.more ?? ''} isLoading={isFetching} onLoadMore={showMore}>
               <Spinner />
             </GridListLoadMoreItem>
           )}
@@ -92,13 +100,13 @@ export function ConversationList({ selected }: { selected: string }) {
   );
 }
 
-function Row({ conversation }: { conversation: ConversationItemFragment }) {
+function Row({ conversation, isSelected }: { conversation: ConversationItemFragment; isSelected: boolean }) {
   return (
     <div className={styles.row}>
       <Avatar {...avatarOf(conversation)} />
       <span className={styles.words}>
         <span className={styles.line}>
-          <span className={styles.name} dir="auto">
+          <span className={styles.name} dir="auto" aria-current={isSelected || undefined}>
             {titleOf(conversation)}
           </span>
           {conversation.lastMessage && (

@@ -14,7 +14,7 @@ export function Members({ group, onPerson }: { group: GroupItemFragment; onPerso
   return (
     <Section title={`Members (${members.totalCount ?? group.memberCount})`} bare>
       <Pages pages={members} label="Members" keyOf={({ node }) => node.id} empty={<p>Nobody to be seen.</p>}>
-        {(member) => <MemberRow group={group} member={member} onPress={() => onPerson(member.node.id)} onChanged={members.refetch} />}
+        {(member) => <MemberRow group={group} member={member} onPress={() => onPerson(member.node.id)} />}
       </Pages>
     </Section>
   );
@@ -22,7 +22,7 @@ export function Members({ group, onPerson }: { group: GroupItemFragment; onPerso
 
 const ROLE: Record<Role, string> = { OWNER: 'Owner', ADMIN: 'Admin', MEMBER: 'Member' };
 
-function MemberRow({ group, member, onPress, onChanged }: { group: GroupItemFragment; member: Member; onPress(): void; onChanged(): void }) {
+function MemberRow({ group, member, onPress }: { group: GroupItemFragment; member: Member; onPress(): void }) {
   const { changeRole, removeMember, transferOwnership } = useGroups();
   const [asks, setAsks] = useState<'remove' | 'transfer' | null>(null);
   const { node: person, role } = member;
@@ -30,11 +30,7 @@ function MemberRow({ group, member, onPress, onChanged }: { group: GroupItemFrag
   const may = mayDo(group.viewerRole, role, isSelf);
   const close = (isOpen: boolean) => !isOpen && setAsks(null);
 
-  const roleChange = useSubmit(async (to: Role) => {
-    const refused = await changeRole(group.id, person.id, to);
-    onChanged();
-    return refused;
-  });
+  const roleChange = useSubmit((to: Role) => changeRole(group.id, person.id, to));
 
   return (
     <>
@@ -71,11 +67,7 @@ function MemberRow({ group, member, onPress, onChanged }: { group: GroupItemFrag
         action="Remove"
         isOpen={asks === 'remove'}
         onOpenChange={close}
-        onConfirm={async () => {
-          const refused = await removeMember(group.id, person.id);
-          onChanged();
-          return inWords(refused);
-        }}
+        onConfirm={async () => inWords(await removeMember(group.id, person.id))}
       >
         <p>They can no longer read the group. What they wrote stays.</p>
       </Confirm>
@@ -84,11 +76,7 @@ function MemberRow({ group, member, onPress, onChanged }: { group: GroupItemFrag
         action="Hand over"
         isOpen={asks === 'transfer'}
         onOpenChange={close}
-        onConfirm={async () => {
-          const refused = await transferOwnership(group.id, person.id);
-          onChanged();
-          return inWords(refused);
-        }}
+        onConfirm={async () => inWords(await transferOwnership(group.id, person.id))}
       >
         <p>They own it then, and you become an admin. Only they can give it back.</p>
       </Confirm>

@@ -45,11 +45,7 @@ export const GROUP_MEMBERS = graphql(`
       members(first: 50, after: $after) {
         totalCount
         edges {
-          role
-          joinedAt
-          node {
-            ...UserItem
-          }
+          ...MemberItem
         }
         pageInfo {
           hasNextPage

@@ -6,11 +6,13 @@ import { useKith } from '../api';
 import { CloseIcon, IconButton, Notice, SendIcon } from '../ui';
 import { useMessageActions } from './actions';
 import { useTyping } from './typing';
+import { useKept } from './useKept';
 import styles from './Composer.module.css';
 
 export type Composing =
   | { kind: 'new' }
-  | { kind: 'reply'; message: MessageItemFragment }
+  /** `message` is null where it is not at hand. */
+  | { kind: 'reply'; id: string; message: MessageItemFragment | null }
   /** After a refusal: what was to be its body, and why it is not. */
   | { kind: 'edit'; message: MessageItemFragment; body?: string; refusal?: string };
 
@@ -33,7 +35,7 @@ export interface ComposerProps {
   onDone(): void;
   onEditLast(): void;
   /** Back to an edit that was refused. */
-  onRefused(composing: Composing): void;
+  onRefused(composing: Composing & { kind: 'edit' }): void;
 }
 
 /** Enter sends, Shift and Enter make a line, Up in an empty field takes the last message up again, Escape lets it be. */
@@ -42,7 +44,7 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
   const { edit } = useMessageActions();
   const typing = useTyping(conversationId);
   const [{ data }] = useQuery({ query: LIMITS });
-  const [text, setText] = useDraft(conversationId);
+  const [text, setText] = useKept(conversationId, 'text');
   const [edited, setEdited] = useState('');
   const field = useRef<HTMLTextAreaElement>(null);
   const isEditing = composing.kind === 'edit';
@@ -50,10 +52,14 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
   const limit = data?.server.limits.maxMessageLength ?? Infinity;
   const length = [...body.trim()].length;
 
+  const about = composing.kind === 'edit' ? composing : composing.kind === 'reply' ? composing.id : null;
+  const before = useRef(about);
   useEffect(() => {
-    if (composing.kind === 'edit') setEdited(composing.body ?? composing.message.body ?? '');
-    if (composing.kind !== 'new') field.current?.focus();
-  }, [composing]);
+    if (about && typeof about === 'object') setEdited(about.body ?? about.message.body ?? '');
+    // What was begun earlier is no reason to take the focus.
+    if (about && about !== before.current) field.current?.focus();
+    before.current = about;
+  }, [about]);
 
   // As tall as what is in it; the style sheet says how tall at most.
   useEffect(() => {
@@ -67,18 +73,15 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
     const trimmed = body.trim();
     if (!trimmed || length > limit) return;
     typing.ends();
+    field.current?.focus();
+    onDone();
     if (composing.kind !== 'edit') {
+      outbox.send({ conversationId, body: trimmed, replyToId: composing.kind === 'reply' ? composing.id : null, after: newest });
       setText('');
-      outbox.send({ conversationId, body: trimmed, replyToId: composing.kind === 'reply' ? composing.message.id : null, after: newest });
-      onDone();
-    } else if (trimmed === composing.message.body) {
-      onDone();
-    } else {
-      onDone();
+    } else if (trimmed !== composing.message.body) {
       const [refused] = await edit(composing.message.id, trimmed);
       if (refused) onRefused({ ...composing, body: trimmed, refusal: `Your change was not made. ${refused.message}` });
     }
-    field.current?.focus();
   }
 
   function keyDown(event: KeyboardEvent) {
@@ -109,7 +112,8 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
       {composing.kind !== 'new' && (
         <div className={styles.about}>
           <p className={styles.quote} dir="auto">
-            <strong>{isEditing ? 'Editing' : `Replying to ${composing.message.sender.displayName}`}</strong> {composing.message.body}
+            <strong>{isEditing ? 'Editing' : `Replying to ${composing.message?.sender.displayName ?? 'an earlier message'}`}</strong>{' '}
+            {composing.message && (composing.message.body ?? <em>deleted</em>)}
           </p>
           <IconButton label={isEditing ? 'Stop editing' : 'Do not reply'} onPress={onDone}>
             <CloseIcon />
@@ -145,26 +149,4 @@ export function Composer({ conversationId, newest, composing, onDone, onEditLast
       )}
     </form>
   );
-}
-
-/** What is being written in a conversation; it is there again after another one was looked at, or a reload. */
-function useDraft(conversationId: string) {
-  const key = `kith:draft:${conversationId}`;
-  const [text, setText] = useState(() => {
-    try {
-      return sessionStorage.getItem(key) ?? '';
-    } catch {
-      return '';
-    }
-  });
-  const keep = (value: string) => {
-    setText(value);
-    try {
-      if (value) sessionStorage.setItem(key, value);
-      else sessionStorage.removeItem(key);
-    } catch {
-      // Then it is there as long as the page.
-    }
-  };
-  return [text, keep] as const;
 }

@@ -1,14 +1,15 @@
-import { memo, useState } from 'react';
+import { memo, useRef, useState } from 'react';
+import { Toolbar as AriaToolbar } from 'react-aria-components';
 import type { MessageItemFragment } from '../../gql/graphql';
 import { Avatar, classes, Confirm, CopyIcon, EditIcon, exactTime, IconButton, inWords, Menu, MenuItem, MoreIcon, ReplyIcon, toast, TrashIcon } from '../ui';
 import type { useMessageActions } from './actions';
+import { countEmoji } from './emoji';
 import { Reactions, ReactionPicker } from './Reactions';
 import { type Reader, Readers } from './Readers';
 import styles from './Message.module.css';
 
 const time = new Intl.DateTimeFormat('en-GB', { timeStyle: 'short' });
 const MOST_LARGE = 5;
-const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 export interface MessageProps {
   message: MessageItemFragment;
@@ -45,10 +46,19 @@ export const Message = memo(function Message(props: MessageProps) {
   const [isOpen, setOpen] = useState(false);
   const [isAsking, setAsking] = useState(false);
   const isDeleted = message.deletedAt !== null;
+  const item = useRef<HTMLLIElement>(null);
+  const wasFocused = useRef(false);
   function openChanged(isOpen: boolean) {
     setOpen(isOpen);
+    if (isOpen) wasFocused.current = item.current?.querySelector(':focus-visible') !== null;
+    if (isOpen) return;
     // What the pointer was over is gone, and nobody tells that it left.
-    if (!isOpen) setHovered(false);
+    setHovered(false);
+    returnFocus();
+  }
+  // The toolbar goes with what was opened from it: who came by keyboard goes on from the message.
+  function returnFocus() {
+    if (wasFocused.current) setTimeout(() => item.current?.focus({ preventScroll: true }));
   }
   return (
     <>
@@ -63,6 +73,7 @@ export const Message = memo(function Message(props: MessageProps) {
         </li>
       )}
       <li
+        ref={item}
         id={message.id}
         data-message={message.sequence}
         tabIndex={props.isTabStop ? 0 : -1}
@@ -87,7 +98,7 @@ export const Message = memo(function Message(props: MessageProps) {
           )}
           <div className={styles.line}>
             <div className={classes(styles.bubble, isDeleted && styles.deleted, isLarge(message.body) && styles.large)}>
-              {message.replyTo && <Quote replyTo={message.replyTo} onShow={props.onShow} />}
+              {message.replyTo && <Quote replyTo={message.replyTo} isTabStop={props.isTabStop} onShow={props.onShow} />}
               <p className={styles.body} dir="auto">
                 {message.body ?? 'This message was deleted'}
               </p>
@@ -108,7 +119,10 @@ export const Message = memo(function Message(props: MessageProps) {
             title="Delete this message?"
             action="Delete"
             isOpen
-            onOpenChange={setAsking}
+            onOpenChange={(isOpen) => {
+              setAsking(isOpen);
+              if (!isOpen) returnFocus();
+            }}
             onConfirm={async () => inWords(await props.actions.remove(message.id))}
           >
             Everybody here sees then that a message was deleted, and not what it said.
@@ -121,7 +135,7 @@ export const Message = memo(function Message(props: MessageProps) {
 
 function Toolbar({ message, isMine, onReply, onEdit, actions, onOpenChange, onDelete }: MessageProps & { onOpenChange(isOpen: boolean): void; onDelete(): void }) {
   return (
-    <div role="toolbar" aria-label="What to do with the message" className={styles.toolbar}>
+    <AriaToolbar aria-label="What to do with the message" className={styles.toolbar ?? ''}>
       <ReactionPicker onOpenChange={onOpenChange} onReact={(emoji) => void actions.react(message.id, emoji, true)} />
       <IconButton label="Reply" onPress={() => onReply(message)}>
         <ReplyIcon size={18} />
@@ -137,13 +151,13 @@ function Toolbar({ message, isMine, onReply, onEdit, actions, onOpenChange, onDe
         {isMine && <MenuItem label="Edit" icon={<EditIcon />} onAction={() => onEdit(message)} />}
         {isMine && <MenuItem label="Delete" icon={<TrashIcon />} danger onAction={onDelete} />}
       </Menu>
-    </div>
+    </AriaToolbar>
   );
 }
 
-function Quote({ replyTo, onShow }: { replyTo: NonNullable<MessageItemFragment['replyTo']>; onShow(sequence: number): void }) {
+function Quote({ replyTo, isTabStop, onShow }: { replyTo: NonNullable<MessageItemFragment['replyTo']>; isTabStop: boolean; onShow(sequence: number): void }) {
   return (
-    <button type="button" className={styles.quote} onClick={() => onShow(replyTo.sequence)} tabIndex={-1}>
+    <button type="button" className={styles.quote} onClick={() => onShow(replyTo.sequence)} tabIndex={isTabStop ? 0 : -1}>
       <strong dir="auto">{replyTo.sender.displayName}</strong>
       <span dir="auto">{replyTo.body ?? 'deleted'}</span>
     </button>
@@ -152,7 +166,7 @@ function Quote({ replyTo, onShow }: { replyTo: NonNullable<MessageItemFragment['
 
 /** A few emoji and nothing else are shown large. */
 function isLarge(body: string | null) {
-  if (!body || body.length > 40 || !/\p{Extended_Pictographic}/u.test(body)) return false;
-  const parts = [...graphemes.segment(body.replace(/\s/gu, ''))];
-  return parts.length <= MOST_LARGE && parts.every(({ segment }) => /\p{Extended_Pictographic}/u.test(segment));
+  if (!body || body.length > 80) return false;
+  const count = countEmoji(body);
+  return count > 0 && count <= MOST_LARGE;
 }

@@ -19,6 +19,8 @@ const TOGETHER_MS = 5 * 60_000;
 /** On the way to an old message, pages of this size are fetched, and so many of them at most. */
 const PAGE_BACK = 100;
 const MAX_PAGES_BACK = 50;
+/** So many of these at most to where the unread begin. */
+const MAX_PAGES_UNREAD = 5;
 
 const dayName = new Intl.DateTimeFormat('en-GB', { weekday: 'long', day: 'numeric', month: 'long', year: 'numeric' });
 
@@ -27,11 +29,13 @@ export interface MessageListProps {
   conversation: ConversationItemFragment;
   /** A message to show, by its number. */
   sequence: number | null;
+  /** What is about the conversation is shown over it. */
+  isAbout: boolean;
   onReply(message: MessageItemFragment): void;
   onEdit(message: MessageItemFragment): void;
 }
 
-export function MessageList({ view, conversation, sequence, onReply, onEdit }: MessageListProps) {
+export function MessageList({ view, conversation, sequence, isAbout, onReply, onEdit }: MessageListProps) {
   const me = useMe();
   const actions = useMessageActions();
   const { messages, hasOlder, isLoadingOlder, loadOlder } = view;
@@ -42,14 +46,21 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
   const [isAtEnd, setAtEnd] = useState(true);
   // The same for what happens between two renderings.
   const atEnd = useRef(true);
-  const [firstUnread] = useState(() => firstUnreadOf(messages, conversation.unreadCount, me));
-  const seenUpTo = useRef(newest);
-  if (isAtEnd) seenUpTo.current = newest;
+  const latest = useRef({ messages, unreadCount: conversation.unreadCount });
+  useLayoutEffect(() => {
+    latest.current = { messages, unreadCount: conversation.unreadCount };
+  });
+  // As it was when the conversation was opened, or the window was looked at again.
+  const [firstUnread, setFirstUnread] = useState(() => firstUnreadOf(messages, conversation.unreadCount, me));
+  // More are unread than are here: until their beginning is, nothing counts as read.
+  const [isSeekingUnread, setSeekingUnread] = useState(conversation.unreadCount > 0 && !firstUnread && sequence === null);
+  const seenUpTo = useRef(firstUnread ? messages[messages.findIndex(({ id }) => id === firstUnread) - 1]?.sequence ?? 0 : newest);
+  if (isAtEnd && !isSeekingUnread) seenUpTo.current = newest;
   const nBelow = messages.filter((message) => message.sequence > seenUpTo.current && message.sender.id !== me).length;
   const [focused, setFocused] = useState<string>();
   const [shown, setShown] = useState<string>();
 
-  useMarkRead(conversation.id, newest, conversation.unreadCount, isAtEnd);
+  useMarkRead(conversation.id, newest, conversation.unreadCount, isAtEnd && !isSeekingUnread);
 
   // Older messages appear above: what somebody reads stays where it is. New ones appear below: who is at the end stays there.
   const before = useRef({ first: messages[0]?.id, height: 0, top: 0 });
@@ -91,26 +102,61 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
     setAtEnd(true);
   };
 
-  // What was just written is looked at.
+  // What was just written is looked at, and who writes has read.
   const nUnsent = unsent.length;
   const nBefore = useRef(nUnsent);
   useEffect(() => {
-    if (nUnsent > nBefore.current) toEnd();
+    if (nUnsent > nBefore.current) {
+      toEnd();
+      setFirstUnread(undefined);
+    }
     nBefore.current = nUnsent;
   }, [nUnsent]);
 
-  const latest = useRef(messages);
-  useLayoutEffect(() => {
-    latest.current = messages;
+  const toMark = (block: ScrollLogicalPosition) => {
+    scroller.current?.querySelector('[data-unread]')?.scrollIntoView({ block });
+    look();
+  };
+  const begin = useRef(async () => {
+    const isHere = () => firstUnreadOf(latest.current.messages, conversation.unreadCount, me);
+    for (let page = 0; page < MAX_PAGES_UNREAD && !isHere(); page++) {
+      if (!(await loadOlder(PAGE_BACK))) break;
+      await new Promise(requestAnimationFrame);
+    }
+    const first = isHere() ?? latest.current.messages[0]?.id;
+    const at = latest.current.messages.findIndex(({ id }) => id === first);
+    seenUpTo.current = latest.current.messages[at - 1]?.sequence ?? 0;
+    setFirstUnread(first);
+    requestAnimationFrame(() => {
+      toMark('center');
+      setSeekingUnread(false);
+    });
   });
+  useEffect(() => {
+    if (isSeekingUnread) void begin.current();
+    // Once, as it was opened.
+  }, []);
+  // What came while nobody looked.
+  useEffect(() => {
+    const lookedAt = () => {
+      if (document.visibilityState !== 'visible') return;
+      const first = firstUnreadOf(latest.current.messages, latest.current.unreadCount, me);
+      if (!first) return;
+      setFirstUnread(first);
+      requestAnimationFrame(() => toMark('nearest'));
+    };
+    document.addEventListener('visibilitychange', lookedAt);
+    return () => document.removeEventListener('visibilitychange', lookedAt);
+  }, [me]);
+
   /** Shows a message, however far back it is. */
   const show = useCallback(
     async (wanted: number) => {
-      for (let page = 0; page < MAX_PAGES_BACK && (latest.current[0]?.sequence ?? 0) > wanted; page++) {
+      for (let page = 0; page < MAX_PAGES_BACK && (latest.current.messages[0]?.sequence ?? 0) > wanted; page++) {
         if (!(await loadOlder(PAGE_BACK))) break;
         await new Promise(requestAnimationFrame);
       }
-      const message = latest.current.find(({ sequence }) => sequence === wanted);
+      const message = latest.current.messages.find(({ sequence }) => sequence === wanted);
       if (!message) return toast('That message is too far back to be shown from here.');
       setShown(message.id);
       const element = document.getElementById(message.id);
@@ -120,9 +166,14 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
     },
     [loadOlder, look],
   );
+  const wasAsked = useRef<number | null>(null);
   useEffect(() => {
+    if (isAbout || wasAsked.current === sequence) return;
+    wasAsked.current = sequence;
     if (sequence !== null) void show(sequence);
-  }, [sequence, show]);
+    // From one message back to the conversation.
+    else toEnd();
+  }, [sequence, isAbout, show]);
   useEffect(() => {
     if (!shown) return;
     const timer = setTimeout(setShown, 2_500, undefined);
@@ -157,7 +208,7 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
         {messages.length === 0 && unsent.length === 0 && (
           <EmptyState title="Nothing said yet">Say hello. What is written here stays between you.</EmptyState>
         )}
-        <div role="log" aria-label="Messages">
+        <div role="log" aria-label="Messages" aria-live={isLoadingOlder ? 'off' : 'polite'}>
           <ol
             className={styles.list}
             onKeyDown={keyDown}
@@ -197,7 +248,13 @@ export function MessageList({ view, conversation, sequence, onReply, onEdit }: M
       </div>
       {!isAtEnd && (
         <div className={styles.down}>
-          <Button onPress={toEnd}>
+          <Button
+            onPress={({ pointerType }) => {
+              toEnd();
+              // The button goes. A finger or a mouse is elsewhere anyway.
+              if (pointerType === 'keyboard' || pointerType === 'virtual') document.getElementById(messages.at(-1)?.id ?? '')?.focus({ preventScroll: true });
+            }}
+          >
             <ArrowDownIcon size={16} />
             {nBelow > 0 ? (nBelow === 1 ? '1 new message' : `${nBelow} new messages`) : 'To the newest'}
           </Button>

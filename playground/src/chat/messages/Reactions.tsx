@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import { Dialog, DialogTrigger, Popover, ToggleButton } from 'react-aria-components';
 import type { MessageItemFragment } from '../../gql/graphql';
-import { Button, IconButton, SmileIcon, TextField } from '../ui';
+import { Button, IconButton, Notice, SmileIcon, TextField } from '../ui';
+import { countEmoji } from './emoji';
 import styles from './Reactions.module.css';
 
 const USUAL = [
@@ -42,6 +43,7 @@ export function Reactions({ message, isDisabled, onReact }: ReactionsProps) {
 
 export function ReactionPicker({ onReact, onOpenChange }: { onReact(emoji: string): void; onOpenChange(isOpen: boolean): void }) {
   const [other, setOther] = useState('');
+  const [isProblem, setProblem] = useState(false);
   return (
     <DialogTrigger onOpenChange={onOpenChange}>
       <IconButton label="React">
@@ -58,8 +60,8 @@ export function ReactionPicker({ onReact, onOpenChange }: { onReact(emoji: strin
             return (
               <>
                 <div className={styles.usual}>
-                  {USUAL.map(([emoji, name]) => (
-                    <Button key={emoji} kind="quiet" aria-label={name} className={styles.choice} onPress={() => react(emoji)}>
+                  {USUAL.map(([emoji, name], index) => (
+                    <Button key={emoji} autoFocus={index === 0} kind="quiet" aria-label={name} className={styles.choice} onPress={() => react(emoji)}>
                       {emoji}
                     </Button>
                   ))}
@@ -68,14 +70,27 @@ export function ReactionPicker({ onReact, onOpenChange }: { onReact(emoji: strin
                   className={styles.other}
                   onSubmit={(event) => {
                     event.preventDefault();
-                    if (other.trim()) react(other.trim());
+                    const emoji = other.trim();
+                    if (countEmoji(emoji) === 1) react(emoji);
+                    else setProblem(true);
                   }}
                 >
-                  <TextField label="Another emoji" hideLabel placeholder="Another emoji" value={other} onChange={setOther} />
+                  <TextField
+                    label="Another emoji"
+                    hideLabel
+                    placeholder="Another emoji"
+                    value={other}
+                    isInvalid={isProblem}
+                    onChange={(text) => {
+                      setOther(text);
+                      setProblem(false);
+                    }}
+                  />
                   <Button type="submit" isDisabled={!other.trim()}>
                     Add
                   </Button>
                 </form>
+                {isProblem && <Notice kind="danger">One emoji, please.</Notice>}
               </>
             );
           }}

@@ -1,10 +1,9 @@
-import { useState } from 'react';
+import { useEffect, useState } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
-import { conversationHash, navigate, useRoute } from '../api';
+import { conversationHash, navigate, searchHash, useRoute } from '../api';
 import { titleOf } from '../conversations/names';
-import { BackIcon, Button, EmptyState, IconButton, inSentence, Loading, RelativeTime, SearchField, SearchIcon, Trouble } from '../ui';
-import { useSettled } from './useSettled';
+import { BackIcon, Button, EmptyState, IconButton, Pages, RelativeTime, SearchField, SearchIcon, usePages, useSettled } from '../ui';
 import styles from './SearchPage.module.css';
 
 const SEARCH = graphql(`
@@ -41,15 +40,13 @@ const NAME = graphql(`
 
 /** What was said, found by its words: in all conversations, or in one. */
 export function SearchPage() {
-  const { id } = useRoute();
-  const [text, setText] = useState('');
+  const { id, text: begun } = useRoute();
+  const [text, setText] = useState(begun);
   const query = useSettled(text.trim());
-  const [after, setAfter] = useState<string | null>(null);
-  const conversationId = id || null;
-  const [first, retry] = useQuery({ query: SEARCH, variables: { query, conversationId }, pause: query.length < 2, requestPolicy: 'cache-and-network' });
-  const [more] = useQuery({ query: SEARCH, variables: { query, conversationId, after }, pause: after === null });
   const [{ data: within }] = useQuery({ query: NAME, variables: { id }, pause: !id });
-  const found = query.length < 2 ? undefined : first.data?.searchMessages;
+
+  // Whoever comes back from what was found finds the words again.
+  useEffect(() => history.replaceState(null, '', searchHash(id, query)), [id, query]);
 
   return (
     <section aria-label="Search" className={styles.page}>
@@ -61,54 +58,52 @@ export function SearchPage() {
           {within?.conversation ? `Search: ${titleOf(within.conversation)}` : 'Search'}
         </h2>
         {id && (
-          <Button kind="quiet" onPress={() => navigate('/search')}>
+          <Button kind="quiet" onPress={() => navigate(searchHash('', query))}>
             Everywhere
           </Button>
         )}
       </header>
-      <SearchField
-        label="Search messages"
-        placeholder="Words, or a “phrase”"
-        autoFocus
-        value={text}
-        onChange={(value) => {
-          setText(value);
-          setAfter(null);
-        }}
-      />
-      <div role="status" className={styles.status}>
-        {found && !first.fetching && found.nodes.length === 0 && <EmptyState title="Nothing found" icon={<SearchIcon size={28} />} />}
-      </div>
-      {query.length < 2 && <EmptyState title="What are you looking for?" icon={<SearchIcon size={28} />}>Whole words are found, newest first.</EmptyState>}
-      {first.fetching && !found && query.length >= 2 && <Loading label="Searching" />}
-      {first.error && query.length >= 2 && <Trouble message={inSentence(first.error)} onRetry={() => retry({ requestPolicy: 'network-only' })} />}
-      {found && found.nodes.length > 0 && (
-        <ul aria-label="Found" className={styles.list}>
-          {found.nodes.map((message) => (
-            <li key={message.id}>
-              <a href={conversationHash(message.conversation.id, message.sequence)} className={styles.item}>
-                <span className={styles.line}>
-                  <strong dir="auto">{message.sender.displayName}</strong>
-                  <span className={styles.where} dir="auto">
-                    {titleOf(message.conversation)}
-                  </span>
-                  <span className={styles.time}>
-                    <RelativeTime at={message.createdAt} />
-                  </span>
-                </span>
-                <span className={styles.body} dir="auto">
-                  {message.body}
-                </span>
-              </a>
-            </li>
-          ))}
-        </ul>
-      )}
-      {found?.pageInfo.hasNextPage && (
-        <Button isPending={more.fetching} onPress={() => setAfter(found.pageInfo.endCursor)}>
-          More
-        </Button>
+      <SearchField label="Search messages" placeholder="Words, or a “phrase”" autoFocus value={text} onChange={setText} />
+      {query.length < 2 ? (
+        <EmptyState title="What are you looking for?" icon={<SearchIcon size={28} />}>
+          Whole words are found, newest first.
+        </EmptyState>
+      ) : (
+        <Results key={`${id} ${query}`} query={query} conversationId={id || null} />
       )}
     </section>
+  );
+}
+
+function Results({ query, conversationId }: { query: string; conversationId: string | null }) {
+  const pages = usePages(SEARCH, { query, conversationId }, ({ searchMessages: { nodes, pageInfo } }) => ({ edges: nodes, pageInfo }));
+  return (
+    <Pages
+      pages={pages}
+      label="Found"
+      keyOf={({ id }) => id}
+      empty={
+        <div role="status">
+          <EmptyState title="Nothing found" icon={<SearchIcon size={28} />} />
+        </div>
+      }
+    >
+      {(message) => (
+        <a href={conversationHash(message.conversation.id, message.sequence)} className={styles.item}>
+          <span className={styles.line}>
+            <strong dir="auto">{message.sender.displayName}</strong>
+            <span className={styles.where} dir="auto">
+              {titleOf(message.conversation)}
+            </span>
+            <span className={styles.time}>
+              <RelativeTime at={message.createdAt} />
+            </span>
+          </span>
+          <span className={styles.body} dir="auto">
+            {message.body}
+          </span>
+        </a>
+      )}
+    </Pages>
   );
 }

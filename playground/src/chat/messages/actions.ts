@@ -110,7 +110,7 @@ export function useMessageActions() {
   };
 }
 
-function say(error: CombinedError | undefined, payload: { userErrors: readonly { message: string }[] } | undefined) {
-  const [refusal] = refusals(error, payload as Parameters<typeof refusals>[1]);
+function say(error: CombinedError | undefined, payload: Parameters<typeof refusals>[1]) {
+  const [refusal] = refusals(error, payload);
   if (refusal) toast(refusal.message, 'danger');
 }

@@ -13,7 +13,7 @@ export function Blocked() {
       keyOf={({ node }) => node.id}
       empty={
         <EmptyState icon={<BlockIcon />} title="Nobody is blocked">
-          Who is blocked cannot invite you, and what they send in shared groups is hidden from you. They are not told.
+          Who is blocked cannot write to you or invite you. What they write in groups that you share is still shown. They are not told.
         </EmptyState>
       }
     >

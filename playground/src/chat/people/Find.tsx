@@ -1,6 +1,6 @@
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import type { PersonFragment } from '../../gql/graphql';
-import { EmptyState, Pages, SearchField, SearchIcon, Section, usePages } from '../ui';
+import { EmptyState, Pages, SearchField, SearchIcon, Section, usePages, useSettled } from '../ui';
 import { SEARCH_PEOPLE } from './documents';
 import { InviteByEmail } from './InviteByEmail';
 import { InviteByUsername } from './InviteByUsername';
@@ -47,14 +47,4 @@ function Results({ query, onPerson }: { query: string; onPerson(userId: string):
       {(person) => <PersonRow person={person} onPress={() => onPerson(person.id)} trailing={<Relation person={person} />} />}
     </Pages>
   );
-}
-
-/** What it was when it last stood still for a moment. */
-function useSettled(text: string) {
-  const [settled, setSettled] = useState(text);
-  useEffect(() => {
-    const timer = setTimeout(() => setSettled(text), 350);
-    return () => clearTimeout(timer);
-  }, [text]);
-  return settled;
 }

@@ -4,19 +4,19 @@ import { graphql } from '../../gql';
 import { Button, Form, Select, TextArea, TextField, useSubmit } from '../ui';
 import { usePeople } from './actions';
 
-// The groups into which the viewer may invite are among their newest conversations.
+// The groups into which the viewer may invite are among their newest conversations. It is one list with that of the
+// conversations, of which the cache joins the pages: so each asks for all that the other shows.
 const GROUPS_TO_INVITE_TO = graphql(`
   query GroupsToInviteTo {
     viewer {
       id
       conversations(first: 100) {
         nodes {
-          __typename
-          id
-          ... on Group {
-            name
-            viewerRole
-          }
+          ...ConversationItem
+        }
+        pageInfo {
+          hasNextPage
+          endCursor
         }
       }
     }

@@ -50,8 +50,8 @@ function Actions({ person, onClose }: { person: PersonFragment; onClose?: () => 
   const name = <bdi>{person.displayName}</bdi>;
 
   function go(hash: string) {
-    onClose?.();
     navigate(hash);
+    onClose?.();
   }
 
   if (relationship === 'SELF')
@@ -115,7 +115,7 @@ function Actions({ person, onClose }: { person: PersonFragment; onClose?: () => 
         onConfirm={async () => inWords(await block(person))}
       >
         <p>
-          You are no longer friends, {name} cannot invite you, and what they send from now on is hidden from you. They are not told.
+          You are no longer friends, {name} cannot invite you, and neither of you sees whether the other is online. What they write in groups that you share is still shown. They are not told.
         </p>
       </Confirm>
     </>
