@@ -84,6 +84,11 @@ story!(the_chat_fetches_anew_what_was_too_much_to_be_replayed, |world| async {
     run(reader_and_writer("resync", &server).await).await;
 });
 
+story!(much_to_read_in_the_chat_is_found_and_nothing_is_read_unseen, |world| async {
+    let server = world.server().await;
+    run(reader_and_writer("reading", &server).await).await;
+});
+
 story!(no_screen_of_the_chat_is_closed_to_anybody, |world| async {
     let server = world.server().await;
     run(browser("screens", &server)).await;

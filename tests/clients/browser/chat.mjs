@@ -80,7 +80,24 @@ await drive(async ({ open }) => {
   await grace.message('by keyboard').waitFor();
   await grace.page.getByRole('button', { name: '👍, 1' }).waitFor();
   await agree();
+  await beforeTheStream(new Chat(await open({ hosts: [proxy.host], ...WIDE }), 'Ada'), proxy.url, grace);
+  await agree();
 });
+
+/** What happens while a window has loaded what it shows and does not hear yet is shown when it hears. */
+async function beforeTheStream(late, url, grace) {
+  let isHearing = false;
+  await late.page.routeWebSocket(/\/graphql\/ws/, (socket) => (isHearing ? socket.connectToServer() : socket.close({ code: 1013 })));
+  await late.logIn(url, 'ada');
+  await late.openConversation('Grace');
+  await late.message('by keyboard').waitFor();
+  await grace.write('before it hears');
+  await grace.message('before it hears').waitFor();
+  isHearing = true;
+  // It waits for its next try, unless the network is said to be back.
+  await late.page.evaluate(() => dispatchEvent(new Event('online')));
+  await late.message('before it hears').waitFor();
+}
 
 /** Signs in, opens a conversation, sends and reacts, without a mouse. */
 async function byKeyboard(page, url) {
