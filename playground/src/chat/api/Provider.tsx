@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from 'react';
 import { Provider as UrqlProvider } from 'urql';
-import { type Account, forget } from '../../shared/accounts';
+import { type Account, end } from '../../shared/accounts';
 import { createKith, type Kith } from './client';
 
 const Context = createContext<Kith | null>(null);
@@ -14,7 +14,7 @@ export function KithProvider({ account, children }: { account: Account; children
     const made = createKith(
       account,
       () => setGeneration((generation) => generation + 1),
-      () => forget(account.id),
+      () => end(account.id),
     );
     setKith(made);
     return () => made.close();
