@@ -84,6 +84,11 @@ story!(the_chat_fetches_anew_what_was_too_much_to_be_replayed, |world| async {
     run(reader_and_writer("resync", &server).await).await;
 });
 
+story!(the_end_of_a_session_is_told_and_leaves_what_was_not_sent, |world| async {
+    let server = world.server().await;
+    run(reader_and_writer("session", &server).await).await;
+});
+
 story!(no_screen_of_the_chat_is_closed_to_anybody, |world| async {
     let server = world.server().await;
     run(browser("screens", &server)).await;
