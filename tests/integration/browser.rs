@@ -89,6 +89,11 @@ story!(much_to_read_in_the_chat_is_found_and_nothing_is_read_unseen, |world| asy
     run(reader_and_writer("reading", &server).await).await;
 });
 
+story!(the_end_of_a_session_is_told_and_leaves_what_was_not_sent, |world| async {
+    let server = world.server().await;
+    run(reader_and_writer("session", &server).await).await;
+});
+
 story!(no_screen_of_the_chat_is_closed_to_anybody, |world| async {
     let server = world.server().await;
     run(browser("screens", &server)).await;

@@ -1,9 +1,9 @@
 import './ui';
-import { useState } from 'react';
-import { useAccount } from '../shared/accounts';
+import { useEffect, useRef, useState } from 'react';
+import { useAccount, useEnded } from '../shared/accounts';
 import { at } from '../shared/server';
 import { ResetPasswordPage, SignInPage, VerifyEmailPage } from './accounts';
-import { KithProvider } from './api';
+import { KithProvider, navigate } from './api';
 import { JoinPage } from './groups';
 import { landing } from './landing';
 import { ClaimInvitePage } from './people';
@@ -12,7 +12,16 @@ import { Toasts } from './ui';
 
 export function App() {
   const account = useAccount();
+  const ended = useEnded();
   const [landed, setLanded] = useState(landing);
+
+  // What one person looks at is no place for the next; who only logs in again goes on there.
+  const whose = account?.id ?? ended?.id;
+  const before = useRef(whose);
+  useEffect(() => {
+    if (before.current && whose !== before.current) navigate('/');
+    before.current = whose;
+  }, [whose]);
 
   // The code or the token is used up or not wanted: it leaves the address.
   function done(hash = '') {

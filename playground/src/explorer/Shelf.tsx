@@ -9,6 +9,7 @@ import {
   ListBoxItem,
   ListBoxSection,
   SearchField,
+  type Key,
 } from 'react-aria-components';
 import { useOpen } from './open';
 import { find, firstSteps, named, slices, title, type Operation } from './operations';
@@ -28,7 +29,15 @@ interface Section {
   entries: Entry[];
 }
 
+// Before all others, as Enter takes the first: the operation that is called what was typed.
+const BY_NAME: Section = {
+  id: 'by-name',
+  name: 'By this name',
+  entries: slices.flatMap(({ operations }) => operations).map((operation) => ({ ...entryOf(operation), id: `name/${operation.name}` })),
+};
+
 const SECTIONS: Section[] = [
+  BY_NAME,
   {
     id: 'first-steps',
     name: 'First steps, with two windows',
@@ -42,14 +51,13 @@ const SECTIONS: Section[] = [
   ...slices.map(({ slice, operations }) => ({
     id: slice,
     name: slice,
-    entries: operations.map((operation) => ({
-      id: operation.name,
-      operation,
-      note: operation.kind,
-      text: operation.summary,
-    })),
+    entries: operations.map(entryOf),
   })),
 ];
+
+function entryOf(operation: Operation): Entry {
+  return { id: operation.name, operation, note: operation.kind, text: operation.summary };
+}
 
 const ENTRIES = new Map(SECTIONS.flatMap(({ entries }) => entries.map((entry) => [entry.id, entry])));
 
@@ -60,7 +68,7 @@ export function Shelf() {
   return (
     <section className="kith-shelf" aria-label="Operations">
       <h1>Operations</h1>
-      <Autocomplete filter={hasWords}>
+      <Autocomplete filter={(text, typed, { key }) => isFound(key, text, typed)}>
         <SearchField aria-label="Filter operations" className="kith-filter">
           <Input placeholder="Filter" />
           <Button aria-label="Clear">×</Button>
@@ -90,6 +98,13 @@ export function Shelf() {
       </Autocomplete>
     </section>
   );
+}
+
+/** An entry is found by the words in it, and stands only at the top where its name was typed. */
+function isFound(key: Key, text: string, typed: string) {
+  const entry = ENTRIES.get(String(key));
+  const isNamed = !!entry && [entry.operation.name, title(entry.operation)].some((name) => name.toLowerCase() === typed.trim().toLowerCase());
+  return entry && BY_NAME.entries.includes(entry) ? isNamed : !isNamed && hasWords(text, typed);
 }
 
 /** Whether each word that was typed begins a word of the text. */

@@ -58,13 +58,11 @@ export async function register(input: RegisterInput): Promise<Refusal[]> {
   return keep(register);
 }
 
-/** Ends the session on the server and forgets the account. */
+/** Forgets the account and ends the session on the server; in this order, as other windows are to know who did it. */
 export async function logout(account: Account) {
-  try {
-    await ask(Logout, {}, await freshToken(account.id));
-  } finally {
-    forget(account.id);
-  }
+  const token = freshToken(account.id);
+  await token.catch(() => {}).finally(() => forget(account.id));
+  await ask(Logout, {}, await token);
 }
 
 export interface Tokens {

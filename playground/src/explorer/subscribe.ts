@@ -1,7 +1,7 @@
 // A live subscription: it resumes from its cursor after a cut, and comes back with a fresh token when the old one dies.
 import type { OperationDefinitionNode } from 'graphql';
 import { createClient, type Client } from 'graphql-ws';
-import { current, forget, freshToken, otherToken, SignedOut } from '../shared/accounts';
+import { current, freshToken, otherToken, SignedOut, watch, type Account } from '../shared/accounts';
 import { socketUrl } from '../shared/server';
 import { show, showNone } from './connection';
 import { failed, words, type Params, type Result } from './result';
@@ -30,13 +30,25 @@ export function subscribe(params: Params, operation: OperationDefinitionNode, ov
       let stopped = false;
       show({ state: 'connecting', received, resumes, reason: undefined });
 
-      const client = connect(override, () => stopped);
+      const account = override ? null : current();
+      const client = connect(override, account, () => stopped);
       const offline = () => client.terminate();
       addEventListener('offline', offline);
+      // What one may see is not for whoever comes next.
+      const unwatch = watch(() => {
+        const now = current();
+        if (!override && now?.id !== account?.id) over(now ? `You ask as @${now.username} now.` : 'You ask as nobody now.');
+      });
       const end = () => {
         stopped = true;
         removeEventListener('offline', offline);
+        unwatch();
         void client.dispose();
+      };
+      const over = (reason: string) => {
+        end();
+        show({ state: 'over', reason });
+        sink.complete();
       };
 
       client.subscribe<Record<string, unknown>>(
@@ -54,16 +66,11 @@ export function subscribe(params: Params, operation: OperationDefinitionNode, ov
           },
           error(error) {
             if (stopped) return;
-            end();
-            show({ state: 'over', reason: words(error) });
             sink.next(received > 0 ? { ...failed(error), received, newestFirst } : failed(error));
-            sink.complete();
+            over(words(error));
           },
           complete() {
-            if (stopped) return;
-            end();
-            show({ state: 'over', reason: 'The server has ended it.' });
-            sink.complete();
+            if (!stopped) over('The server has ended it.');
           },
         },
       );
@@ -77,8 +84,7 @@ export function subscribe(params: Params, operation: OperationDefinitionNode, ov
   };
 }
 
-function connect(override: string | undefined, isStopped: () => boolean): Client {
-  const account = override ? null : current();
+function connect(override: string | undefined, account: Account | null, isStopped: () => boolean): Client {
   // The token that the server did not take, or that died on the way.
   let refused: string | undefined;
   let token: string | undefined;
@@ -119,7 +125,8 @@ function connect(override: string | undefined, isStopped: () => boolean): Client
         clearTimeout(pongTimeout);
         const { code } = event as CloseEvent;
         if (code === 4403) refused = token;
-        if (code === 1008 && account) forget(account.id);
+        // The session is over, which the refresh finds out; but another window may have begun a newer one of the account.
+        if (code === 1008 && account && token) otherToken(account.id, token).catch(() => {});
         if (!isStopped()) show({ state: 'cut', reason: words(event) });
       },
     },

@@ -15,6 +15,8 @@ export interface Account {
   refreshToken: string;
   /** When the access token dies, RFC 3339, by the server's clock. */
   accessTokenExpiresAt: string;
+  /** The server has ended the session: who it was is kept, for when they log in again. */
+  hasEnded?: true;
 }
 
 /** The session is over: logged out, revoked, or its refresh token was used by somebody else. */
@@ -43,27 +45,43 @@ function write(storage: () => Storage, key: string, value: string | null) {
   }
 }
 
-let cached: { raw: string | null; accounts: Account[] } = { raw: null, accounts: [] };
+function parse(raw: string | null): Account[] {
+  try {
+    return raw ? (JSON.parse(raw) as Account[]) : [];
+  } catch {
+    // Somebody else's word under our key.
+    return [];
+  }
+}
 
-/** Everybody who signed in with this browser and did not sign out, the last one first. */
-export function remembered(): Account[] {
+let cached: { raw: string | null; all: Account[]; alive: Account[] } = { raw: null, all: [], alive: [] };
+
+function stored() {
   const raw = read(() => localStorage, ACCOUNTS);
   if (raw !== cached.raw) {
-    let accounts: Account[] = [];
-    try {
-      accounts = raw ? (JSON.parse(raw) as Account[]) : [];
-    } catch {
-      // Somebody else's word under our key.
-    }
-    cached = { raw, accounts };
+    const all = parse(raw);
+    cached = { raw, all, alive: all.filter(({ hasEnded }) => !hasEnded) };
   }
-  return cached.accounts;
+  return cached;
 }
+
+/** Everybody who signed in with this browser and was not signed out, the last one first. */
+export const remembered = () => stored().alive;
 
 /** Who this window shows. */
 export function current(): Account | null {
   const id = read(() => sessionStorage, CURRENT);
   return remembered().find((account) => account.id === id) ?? null;
+}
+
+const FORGOTTEN = { id: '', username: '' };
+
+/** Whom this window showed until something else than itself signed them out. Without a name where another window did it,
+ *  and this browser has forgotten them; else the server has ended the session. */
+function ended(): Pick<Account, 'id' | 'username'> | null {
+  const id = read(() => sessionStorage, CURRENT);
+  if (!id || current()) return null;
+  return stored().all.find((account) => account.id === id) ?? FORGOTTEN;
 }
 
 /** Signs this window in, and remembers. */
@@ -84,14 +102,21 @@ export function leave() {
   tell();
 }
 
-/** Forgets an account, in all windows. The server is not told: see `logout`. */
+/** Forgets an account and what is kept of it, in all windows. The server is not told: see `signOut` and `logout`. */
 export function forget(id: string) {
-  save(remembered().filter((account) => account.id !== id));
+  if (read(() => sessionStorage, CURRENT) === id) write(() => sessionStorage, CURRENT, null);
+  save(stored().all.filter((account) => account.id !== id));
+  erase(id);
+}
+
+/** Signs an account out whose session the server has ended. What was not sent stays for when they log in again. */
+export function end(id: string) {
+  save(stored().all.map((account) => (account.id === id ? { ...account, accessToken: '', refreshToken: '', hasEnded: true } : account)));
 }
 
 /** Keeps what is known of an account up to date. */
 export function store(account: Account) {
-  save([account, ...remembered().filter(({ id }) => id !== account.id)]);
+  save([account, ...stored().all.filter(({ id }) => id !== account.id)]);
 }
 
 function save(accounts: Account[]) {
@@ -99,24 +124,39 @@ function save(accounts: Account[]) {
   tell();
 }
 
+/** Removes what the chat keeps of an account: messages that have not arrived, and those that are being written. */
+function erase(id: string) {
+  const isKept = (key: string) => key.startsWith(`kith:outbox:${id}`) || key.startsWith(`kith:draft:${id}:`);
+  try {
+    for (const storage of [localStorage, sessionStorage]) {
+      for (const key of Object.keys(storage).filter(isKept)) storage.removeItem(key);
+    }
+  } catch {
+    // Storage is forbidden, and nothing is in it.
+  }
+}
+
 function tell() {
   for (const listener of listeners) listener();
 }
 
-function subscribe(listener: () => void) {
-  const changed = (event: StorageEvent) => {
-    if (event.key === ACCOUNTS || event.key === null) listener();
-  };
+// What another window did. Whom it forgot, this one forgets too: the sessionStorage is each window's own.
+addEventListener('storage', ({ key, oldValue }) => {
+  if (key !== ACCOUNTS && key !== null) return;
+  tell();
+  const isStored = ({ id }: Account) => stored().all.some((account) => account.id === id);
+  for (const account of parse(oldValue)) if (!isStored(account)) erase(account.id);
+});
+
+/** Calls `listener` whenever somebody is signed in or out, in any window; gives how to stop that. */
+export function watch(listener: () => void) {
   listeners.add(listener);
-  addEventListener('storage', changed);
-  return () => {
-    listeners.delete(listener);
-    removeEventListener('storage', changed);
-  };
+  return () => void listeners.delete(listener);
 }
 
-export const useAccount = () => useSyncExternalStore(subscribe, current);
-export const useRemembered = () => useSyncExternalStore(subscribe, remembered);
+export const useAccount = () => useSyncExternalStore(watch, current);
+export const useEnded = () => useSyncExternalStore(watch, ended);
+export const useRemembered = () => useSyncExternalStore(watch, remembered);
 
 /** An access token of the account that lives for a while yet; a new one where the stored one does not. */
 export function freshToken(id: string): Promise<string> {
@@ -172,7 +212,7 @@ async function refresh(account: Account): Promise<Account> {
   if (!data) throw new Error('The session could not be refreshed. Try again.');
   const { accessToken, refreshToken, accessTokenExpiresAt } = data.refreshSession;
   if (!accessToken || !refreshToken || !accessTokenExpiresAt) {
-    forget(account.id);
+    end(account.id);
     throw new SignedOut();
   }
   const renewed = { ...account, accessToken, refreshToken, accessTokenExpiresAt };

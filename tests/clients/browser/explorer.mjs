@@ -48,6 +48,13 @@ await drive(async ({ open }) => {
   await shows('while you were away');
   await isAccessible(page, 'the explorer, wide and light');
 
+  // What is heard as one person is not for the next.
+  await take('Events', 'Events');
+  await status.getByText('Live').waitFor();
+  await page.getByRole('button', { name: `@${reader.username}` }).click();
+  await page.getByRole('button', { name: 'Ask as nobody' }).click();
+  await status.getByText('You ask as nobody now.').waitFor();
+
   const dark = await window({ viewport: { width: 390, height: 844 }, colorScheme: 'dark' });
   await dark.goto(`${proxy.url}/explorer`);
   await dark.getByRole('button', { name: 'Sign in' }).waitFor();

@@ -1,9 +1,8 @@
-import { forget, freshToken, resume, useRemembered, type Account } from '../../shared/accounts';
-import { graphql } from '../../gql';
+import { resume, useRemembered } from '../../shared/accounts';
 import { Avatar, CloseIcon, IconButton } from '../ui';
 import { Button as AriaButton } from 'react-aria-components';
-import { tell } from './anonymous';
 import styles from './Remembered.module.css';
+import { signOut } from './signOut';
 
 /** The accounts of this browser: one press, and the window shows one of them. */
 export function Remembered() {
@@ -31,24 +30,4 @@ export function Remembered() {
       </ul>
     </section>
   );
-}
-
-const LOGOUT_ANOTHER = graphql(`
-  mutation LogoutAnother {
-    logout {
-      userErrors {
-        message
-      }
-    }
-  }
-`);
-
-/** Ends the session of an account that this window does not show, and forgets it: also when the server cannot be told. */
-async function signOut(account: Account) {
-  try {
-    await tell(LOGOUT_ANOTHER, {}, await freshToken(account.id));
-  } catch {
-    // The session is over already, or the server is away: then it ends by itself when it has not been used for long.
-  }
-  forget(account.id);
 }

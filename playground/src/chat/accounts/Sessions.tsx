@@ -1,4 +1,4 @@
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useClient } from 'urql';
 import { graphql } from '../../gql';
 import type { DeviceFragment } from '../../gql/graphql';
@@ -29,14 +29,60 @@ const REVOKE_SESSION = graphql(`
   }
 `);
 
+const SHOWN = 5;
+
+/** The dialog gives the focus back within this time. */
+const FOCUS_MS = 100;
+
 /** Where the account is signed in. */
 export function Sessions({ devices, onChanged }: { devices: readonly DeviceFragment[]; onChanged(): void }) {
   const client = useClient();
   const [ending, setEnding] = useState<DeviceFragment | null>(null);
+  const [endsAll, setEndsAll] = useState(false);
+  const [showsAll, setShowsAll] = useState(false);
+  const list = useRef<HTMLUListElement>(null);
+  const hasEnded = useRef(false);
+  const others = devices.filter(({ current }) => !current);
+  const sorted = [...devices.filter(({ current }) => current), ...others];
+
+  async function end(ended: readonly DeviceFragment[]) {
+    for (const { id: sessionId } of ended) {
+      const { data, error } = await client.mutation(REVOKE_SESSION, { input: { sessionId } });
+      const refused = inWords(refusals(error, data?.revokeSession));
+      if (refused) {
+        onChanged();
+        return refused;
+      }
+    }
+    hasEnded.current = true;
+    onChanged();
+  }
+
+  // The buttons that began it go away with the devices: then the focus stays at the list.
+  useEffect(() => {
+    if (!hasEnded.current) return;
+    const timer = setTimeout(() => {
+      if (document.activeElement !== document.body) return;
+      hasEnded.current = false;
+      list.current?.focus();
+    }, FOCUS_MS);
+    return () => clearTimeout(timer);
+  }, [devices.length, ending, endsAll]);
+
   return (
-    <Section title="Devices" lead="Where you are signed in. A window for each person is a device, too.">
-      <ul aria-label="Devices">
-        {devices.map((device) => (
+    <Section
+      title="Devices"
+      lead="Where you are signed in. A window for each person is a device, too."
+      action={
+        others.length > 0 && (
+          <Button kind="danger" onPress={() => setEndsAll(true)}>
+            Sign out all other devices
+          </Button>
+        )
+      }
+    >
+      <ul ref={list} tabIndex={-1} aria-label="Devices">
+        {(showsAll ? sorted : sorted.slice(0, SHOWN)).map((device) => (
           <li key={device.id}>
             <Row
               leading={
@@ -63,18 +109,30 @@ export function Sessions({ devices, onChanged }: { devices: readonly DeviceFragm
           </li>
         ))}
       </ul>
+      {sorted.length > SHOWN && (
+        <div>
+          <Button aria-expanded={showsAll} onPress={() => setShowsAll(!showsAll)}>
+            {showsAll ? `Show the newest ${SHOWN}` : `Show all ${sorted.length}`}
+          </Button>
+        </div>
+      )}
       <Confirm
         title="Sign this device out?"
         action="Sign out"
         isOpen={ending !== null}
         onOpenChange={(isOpen) => !isOpen && setEnding(null)}
-        onConfirm={async () => {
-          const { data, error } = await client.mutation(REVOKE_SESSION, { input: { sessionId: ending?.id ?? '' } });
-          onChanged();
-          return inWords(refusals(error, data?.revokeSession));
-        }}
+        onConfirm={() => end(ending ? [ending] : [])}
       >
         <p>{deviceName(ending?.userAgent ?? null)} asks for the password from then on.</p>
+      </Confirm>
+      <Confirm
+        title="Sign all other devices out?"
+        action="Sign them out"
+        isOpen={endsAll}
+        onOpenChange={setEndsAll}
+        onConfirm={() => end(others)}
+      >
+        <p>{others.length === 1 ? 'One device asks' : `${others.length} devices ask`} for the password from then on. This one stays signed in.</p>
       </Confirm>
     </Section>
   );

@@ -1,3 +1,4 @@
+import { useEffect } from 'react';
 import { useQuery } from 'urql';
 import { graphql } from '../../gql';
 import { inSentence, Page, SkeletonRows, Trouble } from '../ui';
@@ -44,6 +45,20 @@ export function SettingsPage() {
   const [{ data, error }, refetch] = useQuery({ query: SETTINGS, requestPolicy: 'cache-and-network' });
   const again = () => refetch({ requestPolicy: 'network-only' });
   const viewer = data?.viewer;
+
+  // The address may have been verified, or a device signed in, while the person was elsewhere: no event tells of that.
+  useEffect(() => {
+    const seen = () => {
+      if (document.visibilityState === 'visible') refetch({ requestPolicy: 'network-only' });
+    };
+    addEventListener('focus', seen);
+    document.addEventListener('visibilitychange', seen);
+    return () => {
+      removeEventListener('focus', seen);
+      document.removeEventListener('visibilitychange', seen);
+    };
+  }, [refetch]);
+
   return (
     <Page title="Settings">
       {!viewer ? (

@@ -1,5 +1,6 @@
-import { useState } from 'react';
+import { useRef, useState } from 'react';
 import type { RegisterInput } from '../../gql/graphql';
+import { useEnded } from '../../shared/accounts';
 import { Button, Form, Notice, PasswordField, Tabs, TextField, useSubmit } from '../ui';
 import { ForgottenPassword } from './ForgottenPassword';
 import { login, register } from './signIn';
@@ -11,36 +12,54 @@ export interface SignInFormsProps {
   /** From the mail of an invite: the invite is then one to the new account. */
   inviteToken?: string;
   onRegistered?: () => void;
-  /** Where to begin; to register, when nobody is remembered. */
+  /** Where to begin, unless somebody was signed out; to register, when nobody is remembered. */
   initial?: Tab;
 }
 
 /** Signing in and registering. When it is done the window shows the account, and whoever asks `useAccount` knows. */
 export function SignInForms({ inviteToken, onRegistered, initial = 'register' }: SignInFormsProps) {
-  const [tab, setTab] = useState<Tab>(initial);
+  const ended = useEnded();
+  const [tab, setTab] = useState<Tab>(ended ? 'login' : initial);
   const [forgotten, setForgotten] = useState<string | null>(null);
   if (forgotten !== null) return <ForgottenPassword email={forgotten} onBack={() => setForgotten(null)} />;
   return (
-    <Tabs<Tab>
-      label="Account"
-      selected={tab}
-      onSelect={setTab}
-      tabs={[
-        { id: 'register', label: 'Register', content: <Register inviteToken={inviteToken} onRegistered={onRegistered} /> },
-        { id: 'login', label: 'Log in', content: <Login onForgotten={setForgotten} /> },
-      ]}
-    />
+    <>
+      {ended && (
+        <Notice kind="warm">
+          <p>You were signed out.</p>
+          <p>
+            {ended.username
+              ? 'The session was ended elsewhere, or it expired. What you had not sent is still here when you log in again.'
+              : 'It was done in another window of this browser.'}
+          </p>
+        </Notice>
+      )}
+      <Tabs<Tab>
+        label="Account"
+        selected={tab}
+        onSelect={setTab}
+        tabs={[
+          { id: 'register', label: 'Register', content: <Register inviteToken={inviteToken} onRegistered={onRegistered} /> },
+          { id: 'login', label: 'Log in', content: <Login username={ended?.username} onForgotten={setForgotten} /> },
+        ]}
+      />
+    </>
   );
 }
 
-function Login({ onForgotten }: { onForgotten(email: string): void }) {
+function Login({ username = '', onForgotten }: { username?: string; onForgotten(email: string): void }) {
   const { submit, pending, errors } = useSubmit(login);
-  const [identifier, setIdentifier] = useState('');
+  const [identifier, setIdentifier] = useState(username);
+  const password = useRef<HTMLInputElement>(null);
   return (
     <Form
       aria-label="Log in"
       errors={errors}
-      onSubmit={({ identifier = '', password = '' }) => void submit({ identifier, password })}
+      onSubmit={async (values) => {
+        const refused = await submit({ identifier: values.identifier ?? '', password: values.password ?? '' });
+        // The server does not say which of the two is wrong.
+        if (refused.some(({ field }) => !field)) password.current?.focus();
+      }}
       actions={
         <Button type="submit" kind="primary" isPending={pending} className={styles.wide}>
           Log in
@@ -56,7 +75,7 @@ function Login({ onForgotten }: { onForgotten(email: string): void }) {
         autoCapitalize="none"
         isRequired
       />
-      <PasswordField label="Password" name="password" autoComplete="current-password" isRequired />
+      <PasswordField label="Password" name="password" autoComplete="current-password" inputRef={password} isRequired />
       <Button kind="quiet" className={styles.forgotten} onPress={() => onForgotten(identifier.includes('@') ? identifier : '')}>
         Forgotten your password?
       </Button>

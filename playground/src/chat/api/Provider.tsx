@@ -1,6 +1,6 @@
 import { createContext, type ReactNode, useContext, useEffect, useState, useSyncExternalStore } from 'react';
 import { Provider as UrqlProvider } from 'urql';
-import { type Account, forget } from '../../shared/accounts';
+import { type Account, end } from '../../shared/accounts';
 import { createKith, type Kith } from './client';
 
 const Context = createContext<Kith | null>(null);
@@ -13,7 +13,7 @@ export function KithProvider({ account, children }: { account: Account; children
   useEffect(() => {
     let isOver = false;
     const resync = (after: string | null) => setBeginning({ after });
-    const made = createKith({ account, after: beginning.after, resync, signedOut: () => forget(account.id) });
+    const made = createKith({ account, after: beginning.after, resync, signedOut: () => end(account.id) });
     void made.ready.then(() => {
       if (!isOver) setKith(made);
     });

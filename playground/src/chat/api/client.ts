@@ -134,6 +134,8 @@ export function createKith({ account, after, resync, signedOut }: Beginning): Ki
     };
     stop = listen(client, { after, resync, caughtUp });
   });
+  // An answer that is there before the conversation is would not be shown in it.
+  void ready.then(() => outbox.begin());
   return {
     account,
     client,

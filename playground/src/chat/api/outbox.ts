@@ -46,6 +46,10 @@ export class Outbox {
       if (connection.get().state === 'online') this.#wakeAll();
     });
     addEventListener('online', this.#wakeAll);
+  }
+
+  /** Sends what was not sent before the page was left. */
+  begin() {
     for (const conversationId of this.#drafts.keys()) void this.#work(conversationId);
   }
 

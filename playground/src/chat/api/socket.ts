@@ -51,7 +51,8 @@ export function openSocket(accountId: string, connection: Connection, signedOut:
         clearTimeout(pong);
         const { code } = event as CloseEvent;
         if (code === 4403) refused = token;
-        if (code === 1008) signedOut();
+        // The session is over; but another window may have begun a newer one of the same person.
+        if (code === 1008) otherToken(accountId, token).catch(signedOut);
         connection.set({ state: 'connecting' });
       },
     },

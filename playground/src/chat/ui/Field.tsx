@@ -36,12 +36,12 @@ export function TextArea({ rows = 3, ...props }: FieldProps & { rows?: number })
 }
 
 /** A password, which can be looked at. */
-export function PasswordField(props: FieldProps) {
+export function PasswordField({ inputRef, ...props }: FieldProps & { inputRef?: Ref<HTMLInputElement> }) {
   const [revealed, setRevealed] = useState(false);
   return (
     <Field {...props} type={revealed ? 'text' : 'password'} spellCheck="false">
       <Group className={classes(styles.input, styles.group)}>
-        <Input className={styles.bare ?? ''} placeholder={props.placeholder} autoCapitalize="none" autoCorrect="off" />
+        <Input ref={inputRef} className={styles.bare ?? ''} placeholder={props.placeholder} autoCapitalize="none" autoCorrect="off" />
         <IconButton
           label={revealed ? 'Hide password' : 'Show password'}
           onPress={() => setRevealed(!revealed)}
