@@ -2,15 +2,14 @@
 import type { TypedDocumentNode } from '@graphql-typed-document-node/core';
 import { print } from 'graphql';
 import { graphql } from '../gql';
-import type { LoginInput, RegisterInput } from '../gql/graphql';
+import type { LoginInExplorerMutation, LoginInput, RegisterInput } from '../gql/graphql';
 import { forget, freshToken, signIn, type Account } from '../shared/accounts';
 import { httpUrl } from '../shared/server';
 
-export interface Refusal {
-  message: string;
-  /** Path of the input field at fault, e.g. `["input", "username"]`. */
-  field: string[] | null;
-}
+type SignedIn = LoginInExplorerMutation['login'];
+
+/** `field` is the path of the input field at fault, e.g. `["input", "username"]`. */
+export type Refusal = Pick<SignedIn['userErrors'][number], 'message' | 'field'>;
 
 const Login = graphql(`
   mutation LoginInExplorer($input: LoginInput!) {
@@ -65,11 +64,7 @@ export async function logout(account: Account) {
   await ask(Logout, {}, await token);
 }
 
-export interface Tokens {
-  accessToken?: string | null;
-  refreshToken?: string | null;
-  accessTokenExpiresAt?: string | null;
-}
+export type Tokens = Partial<Pick<SignedIn, 'accessToken' | 'refreshToken' | 'accessTokenExpiresAt'>>;
 
 /** Signs this window in with tokens that an operation brought. Without a refresh token they would not last. */
 export async function adopt({ accessToken, refreshToken, accessTokenExpiresAt }: Tokens) {

@@ -1,4 +1,5 @@
 import type { CSSProperties } from 'react';
+import type { PresenceStatus } from '../../gql/graphql';
 import { PeopleIcon } from './icons';
 import { classes } from './classes';
 import styles from './Avatar.module.css';
@@ -9,7 +10,7 @@ export interface AvatarProps {
   name: string;
   size?: 'tiny' | 'small' | 'medium' | 'large';
   /** A dot that says whether they are there; left out where it is not known. */
-  presence?: 'ONLINE' | 'OFFLINE' | null;
+  presence?: PresenceStatus | null;
   isGroup?: boolean;
 }
 
